@@ -1,0 +1,125 @@
+// The small interfaces that adapters fill. They live here so that every import points inward; core never implements one.
+
+import type { AuditRecord, Caller, Claims } from "./caller.ts";
+import type { CanonicalRequest } from "./canonical-request.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { HeaderField, RequestHead } from "./http-message.ts";
+import type { Result } from "./result.ts";
+
+/** The far end of an accepted TCP connection: dotted IPv4 address and port in host order. */
+export interface Peer {
+  readonly address: string;
+  readonly port: number;
+}
+
+// ---- eBPF -------------------------------------------------------------------------------------------------------
+
+export interface RedirectCounters {
+  readonly redirected: bigint;
+  readonly refusedNoStorage: bigint;
+  readonly refusedForeignNamespace: bigint;
+  readonly exempt: bigint;
+  readonly published: bigint;
+  /** Records that could not be published because the table was full: their callers are answered 503, not 421. */
+  readonly publishFailed: bigint;
+  readonly cleaned: bigint;
+}
+
+/** A failed call into libbpf or the kernel: what was tried, the errno name and text, and the verifier's last lines if any. */
+export interface RedirectorError {
+  readonly kind:
+    | "libbpf-missing"
+    | "object-unreadable"
+    | "load-failed"
+    | "attach-failed"
+    | "self-exempt-failed"
+    | "map-failed"
+    | "cgroup-missing";
+  /** Ready for people: the action first, values quoted, cause last. */
+  readonly message: string;
+  readonly errno?: number;
+}
+
+export interface Redirector extends Disposable {
+  /** False when the kernel has no BTF: start time, effective ids and executable are then unknown for every caller. */
+  readonly pinsExecutable: boolean;
+  /** Adds or removes one endpoint in the kernel's map of guarded addresses. */
+  setEndpoint(endpoint: Endpoint, guarded: boolean): Result<void, RedirectorError>;
+  /** Takes (reads and removes, in one step) the record of the connection that comes from this address and port. */
+  takeRecord(peer: Peer): Result<AuditRecord | undefined, RedirectorError>;
+  counters(): Result<RedirectCounters, RedirectorError>;
+}
+
+// ---- /proc and the account database -----------------------------------------------------------------------------
+
+/** Turns a kernel record into claims. Never rejects: what cannot be proven is unknown and says why in `doubts`. */
+export type Identify = (record: AuditRecord, endpoint: Endpoint, peer: Peer) => Promise<Caller>;
+
+// ---- policy component -------------------------------------------------------------------------------------------
+
+/** A component's answer. `kind` abstain falls through to the next module; the rules component never abstains. */
+export interface PolicyDecision {
+  readonly kind: "allow" | "deny" | "abstain";
+  readonly reason: string;
+  readonly rule: string;
+}
+
+/** A loaded policy component. Any failure inside it comes out as a deny with reason `policy-failed`, never as an exception. */
+export interface Policy {
+  /** Lower-case hex SHA-256 of the component file. */
+  readonly policyId: string;
+  evaluate(request: CanonicalRequest, claims: Claims): PolicyDecision;
+}
+
+// ---- HTTP -------------------------------------------------------------------------------------------------------
+
+/** An answer made by the agent itself. */
+export interface LocalReply {
+  readonly status: number;
+  readonly headers: readonly HeaderField[];
+  readonly body: Uint8Array;
+  readonly close: boolean;
+}
+
+export type BodyFailure =
+  | { readonly kind: "too-large"; readonly limitBytes: number }
+  | { readonly kind: "malformed"; readonly detail: string }
+  /** No room to buffer another body now. */
+  | { readonly kind: "busy" }
+  | { readonly kind: "timeout" }
+  | { readonly kind: "client-gone" };
+
+/** What is sent to the host. `head` is the whole head including the empty line; framing in it must match `body`. */
+export interface OutboundRequest {
+  readonly method: string;
+  readonly head: Uint8Array;
+  readonly body: { readonly kind: "buffered"; readonly bytes: Uint8Array } | { readonly kind: "streamed"; readonly maxBytes: number };
+  /** Header fields added to the response on its way to the client. */
+  readonly addedResponseHeaders: readonly HeaderField[];
+}
+
+export type ForwardOutcome =
+  /** The whole response reached the client. */
+  | { readonly kind: "completed"; readonly status: number; readonly reason: string; readonly responseBytes: number }
+  /** Nothing of a response reached the client yet: the caller of forward() must answer. */
+  | { readonly kind: "host-failed"; readonly cause: "unreachable" | "silent" | "closed" | "bad-response"; readonly detail: string }
+  | { readonly kind: "body-failed"; readonly failure: BodyFailure }
+  /** The response broke midway; the client's connection was aborted so that it cannot take the part for the whole. */
+  | { readonly kind: "broken-midway"; readonly status: number; readonly detail: string }
+  | { readonly kind: "client-gone" };
+
+/** One request on a client connection and the only ways to end it: exactly one of answer() or a forward() that completes. */
+export interface Exchange {
+  readonly head: RequestHead;
+  /** Reads the whole body, at most `maxBytes` after removing chunk framing. Sends `100 Continue` when the client waits for it. */
+  readBody(maxBytes: number): Promise<Result<Uint8Array, BodyFailure>>;
+  /** Answers locally. An unread request body is drained within bounds so that the client can read the answer. */
+  answer(reply: LocalReply): void;
+  /** Sends the request to `upstream` on a connection that belongs to this client connection only, and streams the response back. */
+  forward(upstream: Peer, request: OutboundRequest): Promise<ForwardOutcome>;
+}
+
+/** What the agent decides when a connection arrives. */
+export type Admission =
+  | { readonly kind: "admit"; readonly handle: (exchange: Exchange) => Promise<void>; readonly closed: () => void }
+  | { readonly kind: "refuse"; readonly reply: LocalReply };

@@ -1,0 +1,26 @@
+// The policy's answer, and the proof made from it that a request may leave the VM.
+
+export const MODES = ["disabled", "audit", "enforce"] as const;
+export type Mode = (typeof MODES)[number];
+
+export interface Verdict {
+  readonly kind: "allow" | "deny";
+  /** Stable word, e.g. `granted`, `default-deny`, `not-root`, `policy-failed`. Listed in docs/operations.md. */
+  readonly reason: string;
+  /** The privilege (and identity) that decided, empty when none did. */
+  readonly rule: string;
+  /** Id of the rule set as the host named it. */
+  readonly ruleSetId: string;
+  /** Hash of the policy component that decided; empty when a built-in refusal or no policy decided. */
+  readonly policyId: string;
+}
+
+declare const proven: unique symbol;
+/** Proof that this request may leave the VM. Only {@link permitFor} makes one. */
+export type Permit = { readonly [proven]: true; readonly verdict: Verdict; readonly softened: boolean };
+
+/** The one place where audit mode softens a deny. Built-in refusals (not root, exempt checks) happen earlier and stay firm. */
+export function permitFor(verdict: Verdict, mode: Mode): Permit | undefined {
+  const softened = verdict.kind === "deny" && mode !== "enforce";
+  return verdict.kind === "allow" || softened ? ({ verdict, softened } as unknown as Permit) : undefined;
+}
