@@ -10,7 +10,7 @@ const GUID = "9cf81e97-0316-4ad3-94a7-8ccbdee8ccbf";
 const DATE = "Wed, 23 Apr 2025 12:00:00 GMT";
 
 function keyOf(hex: string): LatchedKey {
-  return { guid: GUID, incarnationId: undefined, secret: new Secret(Buffer.from(hex, "hex")) };
+  return { guid: GUID, incarnationId: undefined, issued: "", secret: new Secret(Buffer.from(hex, "hex")) };
 }
 
 const K1 = keyOf("4A404E635266556A586E3272357538782F413F4428472B4B6250645367566B59");

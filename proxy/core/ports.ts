@@ -3,7 +3,7 @@
 import type { AuditRecord, Caller, Claims } from "./caller.ts";
 import type { CanonicalRequest } from "./canonical-request.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { HeaderField, RequestHead } from "./http-message.ts";
+import type { HeaderField, RequestHead, ResponseHead } from "./http-message.ts";
 import type { Result } from "./result.ts";
 
 /** The far end of an accepted TCP connection: dotted IPv4 address and port in host order. */
@@ -123,3 +123,40 @@ export interface Exchange {
 export type Admission =
   | { readonly kind: "admit"; readonly handle: (exchange: Exchange) => Promise<void>; readonly closed: () => void }
   | { readonly kind: "refuse"; readonly reply: LocalReply };
+
+// ---- the agent's own calls to the host --------------------------------------------------------------------------
+
+/** One call on a fresh connection. `head` is complete; nothing is added, followed or retried. */
+export interface HostCall {
+  readonly to: Peer;
+  readonly method: string;
+  readonly head: Uint8Array;
+  readonly body: Uint8Array;
+  /** For everything from connect to the last byte. */
+  readonly deadlineMs: number;
+  readonly maxResponseBytes: number;
+}
+
+export interface HostReply {
+  readonly head: ResponseHead;
+  readonly body: Uint8Array;
+}
+
+export interface HostCallError {
+  readonly kind: "unreachable" | "silent" | "closed" | "bad-response" | "too-large";
+  readonly detail: string;
+}
+
+export type SendToHost = (call: HostCall) => Promise<Result<HostReply, HostCallError>>;
+
+// ---- log --------------------------------------------------------------------------------------------------------
+
+export type LogField = string | number | boolean | readonly string[] | undefined;
+
+/** One line per event: a fixed name and fields. Levels as in docs/operations.md. Never throws, never waits. */
+export interface Log {
+  error(event: string, fields: Readonly<Record<string, LogField>>): void;
+  warn(event: string, fields: Readonly<Record<string, LogField>>): void;
+  info(event: string, fields: Readonly<Record<string, LogField>>): void;
+  debug(event: string, fields: Readonly<Record<string, LogField>>): void;
+}

@@ -8,6 +8,8 @@ export interface LatchedKey {
   /** Lower or upper case as the host gave it; it goes into headers and file names, so its form is checked. */
   readonly guid: string;
   readonly incarnationId: number | undefined;
+  /** Time of issue as the host wrote it; kept for the key file only. */
+  readonly issued: string;
   readonly secret: Secret;
 }
 
@@ -36,7 +38,7 @@ export function parseKey(text: string): Result<LatchedKey, KeyError> {
     return err({ kind: "key-not-json" });
   }
   if (typeof json !== "object" || json === null) return err({ kind: "key-not-json" });
-  const { authorizationScheme, guid, key, incarnationId } = json as Readonly<Record<string, unknown>>;
+  const { authorizationScheme, guid, issued, key, incarnationId } = json as Readonly<Record<string, unknown>>;
   if (authorizationScheme !== "Azure-HMAC-SHA256")
     return err({ kind: "key-member", member: "authorizationScheme", want: "Azure-HMAC-SHA256" });
   if (typeof guid !== "string" || !isKeyGuid(guid)) return err({ kind: "key-member", member: "guid", want: "a GUID" });
@@ -49,8 +51,16 @@ export function parseKey(text: string): Result<LatchedKey, KeyError> {
   return ok({
     guid,
     incarnationId: incarnation === undefined ? undefined : Number(incarnation),
+    issued: typeof issued === "string" ? issued : "",
     secret: new Secret(Buffer.from(key, "hex")),
   });
+}
+
+/** The key file's content: the same members as the host's answer, so that either agent can take the other's file. */
+export function renderKeyFile(key: LatchedKey): string {
+  const { guid, issued, incarnationId } = key;
+  const hex = Buffer.from(key.secret.reveal()).toString("hex").toUpperCase();
+  return `${JSON.stringify({ authorizationScheme: "Azure-HMAC-SHA256", incarnationId, guid, issued, key: hex }, null, 2)}\n`;
 }
 
 export function renderKeyError(error: KeyError): string {
