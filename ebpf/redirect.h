@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes that the kernel programs and the agent exchange through maps. Every struct has a fixed size and no implicit
+ * padding; test/vectors/audit-record.json pins the record for both languages. Values are in host byte order unless a
+ * name ends in _be. Change nothing here without the TypeScript side (proxy/adapters/ebpf/audit-record.ts) and the vector.
+ */
+#ifndef AZURE_PROXY_AGENT_REDIRECT_H
+#define AZURE_PROXY_AGENT_REDIRECT_H
+
+#include <linux/types.h>
+
+#define COMM_BYTES 16
+
+/* Endpoints that can be guarded at once, and connections that may wait to be accepted. */
+#define MAX_GUARDED 16
+#define MAX_RECORDS 16384
+
+/* audit_record.flags */
+#define RECORD_HAS_TASK_FIELDS (1U << 0) /* start time and effective ids are known */
+#define RECORD_HAS_EXECUTABLE (1U << 1) /* the three exe_ fields are known; never for kernel threads */
+#define RECORD_MAPPED (1U << 2) /* IPv6 socket, IPv4-mapped address */
+
+/* Who made one redirected connection, and where it was meant to go. Ids are those of the initial namespaces. */
+struct audit_record {
+	__u64 netns_cookie;
+	__u64 socket_cookie;
+	__u64 cgroup_id;
+	__u64 start_time_ns; /* of the process (its first thread), since boot */
+	__u64 exe_inode;
+	__u32 exe_device; /* kernel encoding: major << 20 | minor */
+	__u32 exe_generation;
+	__u32 tgid;
+	__u32 tid;
+	__u32 real_uid;
+	__u32 real_gid;
+	__u32 effective_uid;
+	__u32 effective_gid;
+	__u32 flags;
+	__be32 address_be;
+	__be16 port_be;
+	__u8 reserved[6]; /* zero */
+	__u8 comm[COMM_BYTES];
+};
+
+/* Names a connection as the listener sees it at accept: its namespace, and the far end's address and port. */
+struct record_key {
+	__u64 netns_cookie;
+	__be32 address_be;
+	__u16 port;
+	__u16 reserved; /* zero */
+};
+
+struct guarded_key {
+	__be32 address_be;
+	__be16 port_be;
+	__u16 reserved; /* zero */
+};
+
+/* One entry. The agent writes it; connect4 fills the learned fields when the agent's probe socket connects. */
+struct settings {
+	__u64 probe_cookie; /* socket cookie of the agent's probe; 0: no probe expected */
+	__u64 agent_netns; /* learned: namespace cookie of the probe */
+	__u64 exempt_start_ns; /* learned: start time of the agent, 0 when it cannot be read */
+	__u32 exempt_tgid; /* learned: the agent as the kernel numbers it, 0: not learned yet */
+	__u16 listener_port;
+	__u8 pass_foreign_namespaces; /* 1: connects from other namespaces go out unchanged; 0: they are refused */
+	__u8 reserved; /* zero */
+};
+
+/* Index into the map of counters. */
+enum counter {
+	COUNT_REDIRECTED,
+	COUNT_REFUSED_NO_STORAGE,
+	COUNT_REFUSED_FOREIGN_NAMESPACE,
+	COUNT_EXEMPT,
+	COUNT_PUBLISHED,
+	COUNT_PUBLISH_FAILED,
+	COUNT_CLEANED,
+	COUNTERS,
+};
+
+_Static_assert(sizeof(struct audit_record) == 104, "audit_record is 104 bytes");
+_Static_assert(__builtin_offsetof(struct audit_record, exe_device) == 40, "64-bit fields come first");
+_Static_assert(__builtin_offsetof(struct audit_record, tgid) == 48, "ids follow the executable");
+_Static_assert(__builtin_offsetof(struct audit_record, flags) == 72, "flags follow the ids");
+_Static_assert(__builtin_offsetof(struct audit_record, address_be) == 76, "the address follows the flags");
+_Static_assert(__builtin_offsetof(struct audit_record, port_be) == 80, "the port follows the address");
+_Static_assert(__builtin_offsetof(struct audit_record, comm) == 88, "comm comes last");
+_Static_assert(sizeof(struct record_key) == 16, "record_key is 16 bytes");
+_Static_assert(sizeof(struct guarded_key) == 8, "guarded_key is 8 bytes");
+_Static_assert(sizeof(struct settings) == 32, "settings is 32 bytes");
+_Static_assert(__builtin_offsetof(struct settings, exempt_tgid) == 24, "64-bit settings come first");
+_Static_assert(__builtin_offsetof(struct settings, listener_port) == 28, "the port follows the tgid");
+
+#endif
