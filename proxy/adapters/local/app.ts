@@ -1,0 +1,72 @@
+// Our own endpoints: what provisioning tools and the platform's extension ask the agent itself. A proxied request never
+// comes here; the agent hands over only exact targets of ours, with the few headers that matter.
+
+import { Hono } from "hono";
+import type { Caller } from "../../core/caller.ts";
+import { headerValue, type RequestHead } from "../../core/http-message.ts";
+import type { LocalReply } from "../../core/ports.ts";
+import type { AggregateStatus } from "../../core/status.ts";
+
+export interface LocalPorts {
+  readonly ready: () => boolean;
+  /** Nanoseconds since 1970, 0 while not finished. */
+  readonly finishTick: () => bigint;
+  readonly errorMessage: () => string;
+  /** Ask the host for its status now. Anyone may cause this, so the agent limits how often it really does. */
+  readonly wake: () => void;
+  readonly status: () => AggregateStatus;
+}
+
+export type AnswerLocally = (head: RequestHead, caller: Caller | undefined) => Promise<LocalReply> | undefined;
+
+const TARGETS: ReadonlySet<string> = new Set(["/provision", "/provision?", "/gpa-aggregated-status", "/gpa-aggregated-status?", "/health"]);
+const PASSED_HEADERS = ["metadata", "x-ms-azure-time-tick", "x-ms-azure-notify"];
+
+export function makeLocalApp(ports: LocalPorts): AnswerLocally {
+  const app = new Hono<{ Bindings: { readonly elevated: boolean } }>();
+
+  app.get("/health", (context) => context.json({ ready: ports.ready() }, ports.ready() ? 200 : 503));
+
+  app.all("/provision", (context) => {
+    if (context.req.header("metadata") === undefined) return context.body(null, 400);
+    const asked = parseTick(context.req.header("x-ms-azure-time-tick"));
+    const tick = ports.finishTick();
+    const finished = tick > 0n && (tick >= asked || ports.ready());
+    if (context.req.header("x-ms-azure-notify") !== undefined && !finished) ports.wake();
+    return context.json({ finished, errorMessage: ports.errorMessage() });
+  });
+
+  app.all("/gpa-aggregated-status", (context) => {
+    if (context.req.header("metadata") === undefined) return context.body(null, 400);
+    if (!context.env.elevated) return context.body(null, 403);
+    return context.json(ports.status());
+  });
+
+  return (head, caller) => {
+    if (!TARGETS.has(head.target)) return undefined;
+    const headers = new Headers();
+    for (const name of PASSED_HEADERS) {
+      const value = headerValue(head.headers, name);
+      if (value !== undefined) headers.set(name, value);
+    }
+    const request = new Request(`http://agent${head.target}`, { method: knownMethod(head.method), headers });
+    return respond(app.fetch(request, { elevated: caller?.claims.runAsElevated === true }));
+  };
+}
+
+async function respond(pending: Response | Promise<Response>): Promise<LocalReply> {
+  const response = await pending;
+  const type = response.headers.get("content-type");
+  const body = new Uint8Array(await response.arrayBuffer());
+  return { status: response.status, headers: type === null ? [] : [["Content-Type", type]], body, close: false };
+}
+
+/** Fetch's Request turns methods it does not know into others or throws; for our endpoints those all count as POST. */
+function knownMethod(method: string): string {
+  return ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].includes(method) ? method : "POST";
+}
+
+/** Decimal nanoseconds; anything else counts as 0, as "asked at the beginning of time". */
+function parseTick(text: string | undefined): bigint {
+  return text !== undefined && /^[0-9]{1,39}$/.test(text) ? BigInt(text) : 0n;
+}

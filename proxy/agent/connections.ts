@@ -1,0 +1,88 @@
+// What happens when a connection arrives: its record is taken from the kernel at once and only once, its user is given a fair share
+// of the connections, and identification starts while the request is still on its way.
+
+import { type Endpoint, endpointAt } from "../core/endpoint.ts";
+import type { Admission, Exchange, Identify, Peer, Redirector } from "../core/ports.ts";
+import { unavailable } from "../core/replies.ts";
+import type { CallerLookup } from "./handle-request.ts";
+
+export interface ConnectionLimits {
+  /** All client connections together. */
+  readonly total: number;
+  /** Of one user id; root has twice as many, because the VM's own agents run as root. */
+  readonly perUser: number;
+  /** That did not come through the redirect. */
+  readonly direct: number;
+}
+
+export interface ConnectionPorts {
+  readonly redirector: Pick<Redirector, "takeRecord" | "counters">;
+  readonly identify: Identify;
+  readonly handle: (exchange: Exchange, lookup: CallerLookup) => Promise<void>;
+  readonly refused: (peer: Peer, reason: string) => void;
+  readonly limits: ConnectionLimits;
+}
+
+const DIRECT = "direct";
+
+export function makeAdmission(ports: ConnectionPorts): (peer: Peer) => Admission {
+  const open = new Map<string, number>();
+  let lostBefore = 0n;
+
+  return function admit(peer) {
+    const found = lookUp(peer);
+    const owner = found.kind === "identifying" ? String(found.uid) : DIRECT;
+    const held = open.get(owner) ?? 0;
+    if (held >= shareOf(owner)) {
+      ports.refused(peer, "too-many-connections");
+      return { kind: "refuse", reply: unavailable("", "too many connections", 1) };
+    }
+    open.set(owner, held + 1);
+    return {
+      kind: "admit",
+      handle: async (exchange) => ports.handle(exchange, found.kind === "identifying" ? await found.lookup : found.lookup),
+      closed: () => {
+        const left = (open.get(owner) ?? 1) - 1;
+        if (left === 0) open.delete(owner);
+        else open.set(owner, left);
+      },
+    };
+  };
+
+  function shareOf(owner: string): number {
+    if (owner === DIRECT) return ports.limits.direct;
+    return owner === "0" ? ports.limits.perUser * 2 : ports.limits.perUser;
+  }
+
+  function lookUp(peer: Peer): Identifying | Unknown {
+    const taken = ports.redirector.takeRecord(peer);
+    if (!taken.ok) return { kind: "unknown", lookup: { kind: "record-lost" } };
+    const record = taken.value;
+    if (record === undefined) return { kind: "unknown", lookup: { kind: wasLost() ? "record-lost" : "not-redirected" } };
+    const endpoint: Endpoint | undefined = endpointAt(record.destinationAddress, record.destinationPort);
+    // Only guarded addresses are redirected; anything else in a record is not ours to forward.
+    if (endpoint === undefined) return { kind: "unknown", lookup: { kind: "not-redirected" } };
+    const lookup = ports.identify(record, endpoint, peer).then((caller): CallerLookup => ({ kind: "identified", caller }));
+    return { kind: "identifying", uid: record.realUid, lookup };
+  }
+
+  /** Did the kernel fail to publish a record since the last look? Then this connection may be that caller: ask it to come again. */
+  function wasLost(): boolean {
+    const counters = ports.redirector.counters();
+    if (!counters.ok) return true;
+    const lost = counters.value.publishFailed > lostBefore;
+    lostBefore = counters.value.publishFailed;
+    return lost;
+  }
+}
+
+interface Identifying {
+  readonly kind: "identifying";
+  readonly uid: number;
+  readonly lookup: Promise<CallerLookup>;
+}
+
+interface Unknown {
+  readonly kind: "unknown";
+  readonly lookup: CallerLookup;
+}

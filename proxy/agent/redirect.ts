@@ -1,0 +1,42 @@
+// Switches the redirect: an endpoint is guarded in the kernel while its mode is audit or enforce, and guarding starts only
+// when somebody can answer: the listener is bound and a key is latched.
+
+import { ENDPOINTS, type Endpoint } from "../core/endpoint.ts";
+import { perEndpoint } from "../core/key-status.ts";
+import type { Log, Redirector } from "../core/ports.ts";
+
+export interface RedirectSwitch {
+  /** Applies what is wanted; called again with every poll, so that what failed is tried again. */
+  apply(wanted: Readonly<Record<Endpoint, boolean>>, keyReady: boolean): void;
+  guarded(): Readonly<Record<Endpoint, boolean>>;
+  /** Lets all endpoints go. */
+  release(): void;
+}
+
+export function makeRedirectSwitch(redirector: Redirector, log: Log, changed: () => void): RedirectSwitch {
+  let guarded = perEndpoint(() => false);
+
+  function set(endpoint: Endpoint, on: boolean): void {
+    const result = redirector.setEndpoint(endpoint, on);
+    if (!result.ok) {
+      log.error("redirect-failed", { endpoint, guarded: on, message: result.error.message });
+      return;
+    }
+    guarded = { ...guarded, [endpoint]: on };
+    log.info("redirect", { endpoint, guarded: on });
+    changed();
+  }
+
+  return {
+    apply(wanted, keyReady) {
+      for (const endpoint of ENDPOINTS) {
+        if (!wanted[endpoint] && guarded[endpoint]) set(endpoint, false);
+        if (wanted[endpoint] && !guarded[endpoint] && keyReady) set(endpoint, true);
+      }
+    },
+    guarded: () => guarded,
+    release() {
+      for (const endpoint of ENDPOINTS) if (guarded[endpoint]) set(endpoint, false);
+    },
+  };
+}

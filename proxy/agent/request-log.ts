@@ -1,0 +1,48 @@
+// The one line a finished request leaves. Its fields are what fleet queries read, so names are a contract (docs/operations.md).
+
+import { ENDPOINT_FACTS } from "../core/endpoint.ts";
+import type { Log, LogField } from "../core/ports.ts";
+import type { RequestEnd } from "./handle-request.ts";
+
+/** Denies and failures are told at info and warn; a request that went well at info, because audit mode lives from reading those. */
+export function logRequestEnd(log: Log, end: RequestEnd): void {
+  const fields = requestFields(end);
+  if (end.event === "request-failed") log.warn(end.event, fields);
+  else log.info(end.event, fields);
+}
+
+export function requestFields(end: RequestEnd): Readonly<Record<string, LogField>> {
+  const { caller, verdict } = end;
+  const claims = caller?.claims;
+  const facts = caller === undefined ? undefined : ENDPOINT_FACTS[caller.endpoint];
+  return {
+    requestId: end.requestId,
+    method: end.method,
+    url: end.target,
+    ip: facts?.address ?? "",
+    port: facts?.port ?? 0,
+    responseStatus: end.status,
+    reason: end.reason,
+    detail: end.detail === "" ? undefined : end.detail,
+    endpoint: caller?.endpoint,
+    mode: end.mode,
+    wouldDeny: end.auditDeny ? (verdict?.reason ?? "") : undefined,
+    ruleId: verdict?.rule,
+    ruleSetId: verdict?.ruleSetId,
+    policyId: verdict?.policyId.slice(0, 16),
+    epoch: end.epoch,
+    endorsed: end.endorsed,
+    userId: claims?.userId,
+    userName: claims?.userName ?? "undefined",
+    userGroups: claims?.userGroups ?? [],
+    processId: claims?.processId,
+    processFullPath: claims?.processFullPath ?? "",
+    processName: claims?.processName ?? "",
+    processCmdLine: claims?.processCmdLine ?? "",
+    runAsElevated: claims?.runAsElevated ?? false,
+    clientIp: claims?.clientAddress,
+    clientPort: claims?.clientPort,
+    doubts: caller === undefined || caller.doubts.length === 0 ? undefined : caller.doubts,
+    elapsedMs: Math.round(end.elapsedMs * 1000) / 1000,
+  };
+}
