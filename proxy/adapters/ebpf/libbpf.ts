@@ -1,0 +1,286 @@
+// The binding of libbpf and of the few libc calls the redirector needs. Owns every foreign call of this folder and turns each
+// failure into a typed error with the errno name and text. Knows nothing about what the programs and maps mean.
+
+import { closeSync } from "node:fs";
+import type { RedirectorError } from "../../core/ports.ts";
+import { err, ok, type Result } from "../../core/result.ts";
+import { loadKoffi, openLibrary } from "../../ffi/koffi.ts";
+
+/** A pointer into C memory. */
+export type Pointer = bigint;
+
+type ErrorKind = RedirectorError["kind"];
+
+const BPF_ANY = 0n;
+const VERIFIER_LOG_BYTES = 256 * 1024;
+const VERIFIER_LOG_LINES = 6;
+const LIBBPF_WARNING_LINES = 8;
+const LIBBPF_WARN = 0;
+/** libbpf's own errors start here; below are errnos. */
+const LIBBPF_ERRNO_START = 4000;
+
+const AF_INET = 2;
+const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const SOL_SOCKET = 1;
+const SO_COOKIE = 57;
+
+interface Functions {
+  readonly libbpf_set_print: (callback: Pointer | null) => unknown;
+  readonly libbpf_strerror: (code: number, text: Uint8Array, size: number) => number;
+  readonly libbpf_num_possible_cpus: () => number;
+  readonly bpf_object__open_file: (path: string, options: null) => Pointer | null;
+  readonly bpf_object__load: (object: Pointer) => number;
+  readonly bpf_object__close: (object: Pointer) => void;
+  readonly bpf_object__next_program: (object: Pointer, previous: Pointer | null) => Pointer | null;
+  readonly bpf_object__find_program_by_name: (object: Pointer, name: string) => Pointer | null;
+  readonly bpf_object__find_map_fd_by_name: (object: Pointer, name: string) => number;
+  readonly bpf_program__set_log_buf: (program: Pointer, buffer: Pointer, size: number) => number;
+  readonly bpf_program__attach_cgroup: (program: Pointer, cgroupFd: number) => Pointer | null;
+  readonly bpf_link__destroy: (link: Pointer) => number;
+  readonly bpf_map_lookup_elem: (fd: number, key: Uint8Array, value: Uint8Array) => number;
+  readonly bpf_map_lookup_and_delete_elem: (fd: number, key: Uint8Array, value: Uint8Array) => number;
+  readonly bpf_map_update_elem: (fd: number, key: Uint8Array, value: Uint8Array, flags: bigint) => number;
+  readonly bpf_map_delete_elem: (fd: number, key: Uint8Array) => number;
+  readonly socket: (family: number, type: number, protocol: number) => number;
+  readonly connect: (fd: number, address: Uint8Array, length: number) => number;
+  readonly getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array) => number;
+  readonly vsnprintf: (text: Uint8Array, size: number, format: Pointer, list: Pointer) => number;
+}
+
+const LIBBPF_DECLARATIONS = [
+  "void *libbpf_set_print(void *callback)",
+  "int libbpf_strerror(int code, void *text, size_t size)",
+  "int libbpf_num_possible_cpus()",
+  "void *bpf_object__open_file(const char *path, void *options)",
+  "int bpf_object__load(void *object)",
+  "void bpf_object__close(void *object)",
+  "void *bpf_object__next_program(void *object, void *previous)",
+  "void *bpf_object__find_program_by_name(void *object, const char *name)",
+  "int bpf_object__find_map_fd_by_name(void *object, const char *name)",
+  "int bpf_program__set_log_buf(void *program, void *buffer, size_t size)",
+  "void *bpf_program__attach_cgroup(void *program, int cgroupFd)",
+  "int bpf_link__destroy(void *link)",
+  "int bpf_map_lookup_elem(int fd, const void *key, void *value)",
+  "int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value)",
+  "int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags)",
+  "int bpf_map_delete_elem(int fd, const void *key)",
+] as const;
+
+const LIBC_DECLARATIONS = [
+  "int socket(int family, int type, int protocol)",
+  "int connect(int fd, const void *address, uint32_t length)",
+  "int getsockopt(int fd, int level, int name, void *value, void *length)",
+  // A va_list is passed as a pointer on x86-64 and arm64 alike, so handing one through needs no knowledge of its layout.
+  "int vsnprintf(void *text, size_t size, const void *format, void *list)",
+] as const;
+
+/** A BPF object loaded into the kernel. Closing it frees programs and maps that nothing else holds. */
+export interface LoadedObject {
+  readonly pointer: Pointer;
+  readonly path: string;
+}
+
+export class Libbpf {
+  readonly #functions: Functions;
+  readonly #text = new Uint8Array(256);
+
+  private constructor(functions: Functions) {
+    this.#functions = functions;
+  }
+
+  static #opened: Libbpf | undefined;
+
+  /** Opens libbpf.so.1 once per process; `libbpf-missing` when the system has none. */
+  static open(): Result<Libbpf, RedirectorError> {
+    if (Libbpf.#opened !== undefined) return ok(Libbpf.#opened);
+    const libbpf = openLibrary("libbpf.so.1");
+    const libc = openLibrary("libc.so.6");
+    if (libbpf === undefined || libc === undefined) {
+      return err({ kind: "libbpf-missing", message: `cannot load "libbpf.so.1": not found; install the package libbpf1` });
+    }
+    const functions: Record<string, unknown> = {};
+    try {
+      for (const declaration of LIBBPF_DECLARATIONS) functions[nameOf(declaration)] = libbpf.func(declaration);
+      for (const declaration of LIBC_DECLARATIONS) functions[nameOf(declaration)] = libc.func(declaration);
+    } catch (cause) {
+      return err({ kind: "libbpf-missing", message: `cannot use "libbpf.so.1": ${cause}; want version 1.0 or newer` });
+    }
+    Libbpf.#opened = new Libbpf(functions as unknown as Functions);
+    return ok(Libbpf.#opened);
+  }
+
+  /**
+   * Loads an object file into the kernel. libbpf stays silent; after a failure the load is tried once more with its warnings
+   * and the verifier's log captured, so that the error can name the cause.
+   */
+  load(path: string): Result<LoadedObject, RedirectorError> {
+    const call = this.#functions;
+    call.libbpf_set_print(null);
+    const object = call.bpf_object__open_file(path, null);
+    if (object === null) {
+      const errno = loadKoffi().errno();
+      return err(this.#failure("object-unreadable", `cannot read eBPF object "${path}"`, errno, this.#diagnose(path)));
+    }
+    const code = call.bpf_object__load(object);
+    if (code === 0) return ok({ pointer: object, path });
+    call.bpf_object__close(object);
+    return err(this.#failure("load-failed", `cannot load eBPF object "${path}" into the kernel`, -code, this.#diagnose(path)));
+  }
+
+  close(object: LoadedObject): void {
+    this.#functions.bpf_object__close(object.pointer);
+  }
+
+  /** The descriptor of a map; it lives as long as the object. */
+  findMap(object: LoadedObject, name: string): Result<number, RedirectorError> {
+    const fd = this.#functions.bpf_object__find_map_fd_by_name(object.pointer, name);
+    if (fd >= 0) return ok(fd);
+    return err(this.#failure("map-failed", `cannot find map "${name}" in "${object.path}"`, -fd, []));
+  }
+
+  /** Attaches one program to the cgroup. The returned link holds it there until {@link detach}. */
+  attach(object: LoadedObject, program: string, cgroupFd: number, cgroupPath: string): Result<Pointer, RedirectorError> {
+    const call = this.#functions;
+    const action = `cannot attach eBPF program "${program}" to cgroup "${cgroupPath}"`;
+    const found = call.bpf_object__find_program_by_name(object.pointer, program);
+    if (found === null) return err({ kind: "attach-failed", message: `${action}: "${object.path}" has no such program` });
+    const link = call.bpf_program__attach_cgroup(found, cgroupFd);
+    if (link !== null) return ok(link);
+    return err(this.#failure("attach-failed", action, loadKoffi().errno(), []));
+  }
+
+  detach(link: Pointer): void {
+    this.#functions.bpf_link__destroy(link);
+  }
+
+  possibleCpus(): Result<number, RedirectorError> {
+    const count = this.#functions.libbpf_num_possible_cpus();
+    return count > 0 ? ok(count) : err(this.#failure("map-failed", "cannot count possible processors", -count, []));
+  }
+
+  /** Reads an entry into `value`. */
+  lookup(fd: number, key: Uint8Array, value: Uint8Array, what: string): Result<void, RedirectorError> {
+    return this.#checked(this.#functions.bpf_map_lookup_elem(fd, key, value), "read", what);
+  }
+
+  update(fd: number, key: Uint8Array, value: Uint8Array, what: string): Result<void, RedirectorError> {
+    return this.#checked(this.#functions.bpf_map_update_elem(fd, key, value, BPF_ANY), "write", what);
+  }
+
+  /** Removes an entry; one that is not there counts as removed. */
+  remove(fd: number, key: Uint8Array, what: string): Result<void, RedirectorError> {
+    const code = this.#functions.bpf_map_delete_elem(fd, key);
+    return this.#checked(code === -ENOENT ? 0 : code, "remove", what);
+  }
+
+  /** Reads and removes an entry in one step; false when there is none. Allocates nothing unless it fails. */
+  take(fd: number, key: Uint8Array, value: Uint8Array, what: string): boolean | RedirectorError {
+    const code = this.#functions.bpf_map_lookup_and_delete_elem(fd, key, value);
+    if (code === 0) return true;
+    if (code === -ENOENT) return false;
+    return this.#failure("map-failed", `cannot take ${what}`, -code, []);
+  }
+
+  /**
+   * Makes a UDP socket, shows its cookie to `announce`, and connects it to the discard port of loopback: no packet is sent,
+   * but the connect hooks of the process's cgroup run.
+   */
+  connectProbe(announce: (cookie: bigint) => Result<void, RedirectorError>): Result<void, RedirectorError> {
+    const call = this.#functions;
+    const fd = call.socket(AF_INET, SOCK_DGRAM_CLOEXEC, 0);
+    if (fd < 0) return err(this.#failure("self-exempt-failed", "cannot make a probe socket", loadKoffi().errno(), []));
+    try {
+      const cookie = new BigUint64Array(1);
+      const size = new Uint32Array([cookie.byteLength]);
+      if (call.getsockopt(fd, SOL_SOCKET, SO_COOKIE, new Uint8Array(cookie.buffer), new Uint8Array(size.buffer)) < 0) {
+        return err(this.#failure("self-exempt-failed", "cannot read the cookie of the probe socket", loadKoffi().errno(), []));
+      }
+      const announced = announce(cookie[0] ?? 0n);
+      if (!announced.ok) return announced;
+      // The answer does not matter: what counts is what the hook wrote down, which the caller checks.
+      call.connect(fd, DISCARD_PORT_OF_LOOPBACK, DISCARD_PORT_OF_LOOPBACK.byteLength);
+      return ok(undefined);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #checked(code: number, verb: string, what: string): Result<void, RedirectorError> {
+    if (code === 0) return DONE;
+    return err(this.#failure("map-failed", `cannot ${verb} ${what}`, -code, []));
+  }
+
+  #failure(kind: ErrorKind, action: string, errno: number, details: readonly string[]): RedirectorError {
+    const lines = details.length === 0 ? "" : `\n${details.map((line) => `  ${line}`).join("\n")}`;
+    return { kind, message: `${action}: ${this.#describe(errno)}${lines}`, errno };
+  }
+
+  #describe(errno: number): string {
+    this.#text.fill(0);
+    this.#functions.libbpf_strerror(errno, this.#text, this.#text.byteLength);
+    const text = textOf(this.#text);
+    const name = errno < LIBBPF_ERRNO_START ? Object.entries(loadKoffi().os.errno).find(([, value]) => value === errno)?.[0] : "libbpf";
+    return `${text} (${name ?? errno})`;
+  }
+
+  /** Opens and loads once more, listening: libbpf's warnings, then the last lines the verifier said. */
+  #diagnose(path: string): string[] {
+    const koffi = loadKoffi();
+    const call = this.#functions;
+    const warnings: string[] = [];
+    const log = koffi.alloc("char", VERIFIER_LOG_BYTES) as Pointer;
+    const callback = koffi.register(
+      (level: number, format: Pointer, list: Pointer): number => {
+        if (level !== LIBBPF_WARN) return 0;
+        const text = new Uint8Array(1024);
+        call.vsnprintf(text, text.byteLength, format, list);
+        warnings.push(...splitLines(textOf(text)));
+        return 0;
+      },
+      koffi.pointer(koffi.proto("int", ["int", "void *", "void *"])),
+    );
+    call.libbpf_set_print(callback);
+    try {
+      const object = call.bpf_object__open_file(path, null);
+      if (object === null) return warnings.slice(-LIBBPF_WARNING_LINES);
+      let program = call.bpf_object__next_program(object, null);
+      while (program !== null) {
+        call.bpf_program__set_log_buf(program, log, VERIFIER_LOG_BYTES);
+        program = call.bpf_object__next_program(object, program);
+      }
+      call.bpf_object__load(object);
+      call.bpf_object__close(object);
+      const verifier = splitLines(koffi.decode.string(log));
+      return [...warnings.slice(-LIBBPF_WARNING_LINES), ...verifier.slice(-VERIFIER_LOG_LINES)];
+    } finally {
+      call.libbpf_set_print(null);
+      koffi.unregister(callback);
+      koffi.free(log);
+    }
+  }
+}
+
+const DONE: Result<void, RedirectorError> = ok(undefined);
+const ENOENT = 2;
+
+/** struct sockaddr_in of 127.0.0.1:9. The family is in host order, which is little-endian on every processor we build for. */
+const DISCARD_PORT_OF_LOOPBACK = new Uint8Array([AF_INET, 0, 0, 9, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+function nameOf(declaration: string): string {
+  const name = /(\w+)\(/.exec(declaration)?.[1];
+  if (name === undefined) throw new Error(`internal error: no function name in "${declaration}"`);
+  return name;
+}
+
+/** C text up to its NUL. */
+function textOf(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
+function splitLines(text: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== "");
+}
