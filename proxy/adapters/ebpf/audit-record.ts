@@ -11,6 +11,7 @@ const MAPPED = 1 << 2;
 
 const COMM_OFFSET = 88;
 const COMM_BYTES = 16;
+const UTF8 = new TextDecoder();
 
 /**
  * Decodes one record.
@@ -50,5 +51,5 @@ export function decodeAuditRecord(view: DataView): AuditRecord {
 function decodeComm(view: DataView): string {
   const bytes = new Uint8Array(view.buffer, view.byteOffset + COMM_OFFSET, COMM_BYTES);
   const end = bytes.indexOf(0);
-  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  return UTF8.decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
