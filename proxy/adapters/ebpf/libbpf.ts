@@ -4,11 +4,12 @@
 import { closeSync } from "node:fs";
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { loadKoffi, openLibrary } from "../../ffi/koffi.ts";
+import { loadKoffi } from "../native/koffi.ts";
 
 /** A pointer into C memory. */
 export type Pointer = bigint;
 
+type LibraryHandle = ReturnType<ReturnType<typeof loadKoffi>["load"]>;
 type ErrorKind = RedirectorError["kind"];
 
 const BPF_ANY = 0n;
@@ -94,12 +95,12 @@ export class Libbpf {
   static open(): Result<Libbpf, RedirectorError> {
     if (Libbpf.#opened !== undefined) return ok(Libbpf.#opened);
     const libbpf = openLibrary("libbpf.so.1");
-    const libc = openLibrary("libc.so.6");
-    if (libbpf === undefined || libc === undefined) {
+    if (libbpf === undefined) {
       return err({ kind: "libbpf-missing", message: `cannot load "libbpf.so.1": not found; install the package libbpf1` });
     }
     const functions: Record<string, unknown> = {};
     try {
+      const libc = loadKoffi().load("libc.so.6");
       for (const declaration of LIBBPF_DECLARATIONS) functions[nameOf(declaration)] = libbpf.func(declaration);
       for (const declaration of LIBC_DECLARATIONS) functions[nameOf(declaration)] = libc.func(declaration);
     } catch (cause) {
@@ -265,6 +266,16 @@ const ENOENT = 2;
 
 /** struct sockaddr_in of 127.0.0.1:9. The family is in host order, which is little-endian on every processor we build for. */
 const DISCARD_PORT_OF_LOOPBACK = new Uint8Array([AF_INET, 0, 0, 9, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+/** Undefined when the system has no library of that name. */
+function openLibrary(soname: string): LibraryHandle | undefined {
+  const koffi = loadKoffi();
+  try {
+    return koffi.load(soname);
+  } catch {
+    return undefined;
+  }
+}
 
 function nameOf(declaration: string): string {
   const name = /(\w+)\(/.exec(declaration)?.[1];
