@@ -43,7 +43,7 @@ export function readSections(bytes: Uint8Array, wanted: "module" | "component"):
   return ok(sections);
 }
 
-export function writeSections(sections: readonly Section[], kind: "module" | "component"): Uint8Array {
+export function writeSections(sections: readonly Section[], kind: "module" | "component"): Uint8Array<ArrayBuffer> {
   const parts = sections.flatMap(({ id, content }) => [Uint8Array.of(id, ...encodeUnsigned(content.length)), content]);
   return concatenate([kind === "module" ? MODULE_PREAMBLE : COMPONENT_PREAMBLE, ...parts]);
 }
@@ -79,9 +79,6 @@ export function findCustomSection(sections: readonly Section[], name: string): U
 export function addDataSegment(module: Uint8Array, address: number, data: Uint8Array): Result<Uint8Array, BinaryError> {
   const sections = readSections(module, "module");
   if (!sections.ok) return sections;
-  if (sections.value.some(({ id }) => id === MODULE_DATA_COUNT_SECTION)) {
-    return err({ kind: "unexpected-section", id: MODULE_DATA_COUNT_SECTION });
-  }
   const segment = concatenate([
     Uint8Array.of(0, 0x41, ...encodeSigned(address), 0x0b, ...encodeUnsigned(data.length)), // memory 0, i32.const, end
     data,
@@ -93,12 +90,13 @@ export function addDataSegment(module: Uint8Array, address: number, data: Uint8A
       const content = withMemoryMinimum(section.content, Math.ceil((address + data.length) / MEMORY_PAGE_BYTES));
       if (content === undefined) return err({ kind: "unexpected-section", id: section.id });
       grown.push({ id: section.id, content });
-    } else if (section.id === MODULE_DATA_SECTION) {
+    } else if (section.id === MODULE_DATA_SECTION || section.id === MODULE_DATA_COUNT_SECTION) {
       const count = readUnsigned(section.content, 0);
       if (count === undefined) return err({ kind: "unexpected-section", id: section.id });
-      const rest = section.content.subarray(count.end);
-      grown.push({ id: section.id, content: concatenate([Uint8Array.from(encodeUnsigned(count.value + 1)), rest, segment]) });
-      placed = true;
+      const more = Uint8Array.from(encodeUnsigned(count.value + 1));
+      const isData = section.id === MODULE_DATA_SECTION;
+      grown.push({ id: section.id, content: isData ? concatenate([more, section.content.subarray(count.end), segment]) : more });
+      placed ||= isData;
     } else grown.push(section);
   }
   return placed ? ok(writeSections(grown, "module")) : err({ kind: "unexpected-section", id: MODULE_DATA_SECTION });
@@ -182,7 +180,7 @@ function encodeSigned(value: number): number[] {
   }
 }
 
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const joined = new Uint8Array(parts.reduce((bytes, part) => bytes + part.length, 0));
   let offset = 0;
   for (const part of parts) {
