@@ -21,13 +21,17 @@ export interface ConnectionPorts {
   readonly handle: (exchange: Exchange, lookup: CallerLookup) => Promise<void>;
   readonly refused: (peer: Peer, reason: string) => void;
   readonly limits: ConnectionLimits;
+  readonly monotonicMs: () => number;
 }
 
 const DIRECT = "direct";
+/** How long after a record was lost in the kernel an unknown connection is taken for the one that lost it. */
+const LOSS_WINDOW_MS = 5_000;
 
 export function makeAdmission(ports: ConnectionPorts): (peer: Peer) => Admission {
   const open = new Map<string, number>();
   let lostBefore = 0n;
+  let lossUntilMs = Number.NEGATIVE_INFINITY;
 
   return function admit(peer) {
     const found = lookUp(peer);
@@ -62,17 +66,20 @@ export function makeAdmission(ports: ConnectionPorts): (peer: Peer) => Admission
     const endpoint: Endpoint | undefined = endpointAt(record.destinationAddress, record.destinationPort);
     // Only guarded addresses are redirected; anything else in a record is not ours to forward.
     if (endpoint === undefined) return { kind: "unknown", lookup: { kind: "not-redirected" } };
-    const lookup = ports.identify(record, endpoint, peer).then((caller): CallerLookup => ({ kind: "identified", caller }));
+    const lookup = ports.identify(record, endpoint, peer).then(
+      (caller): CallerLookup => ({ kind: "identified", caller }),
+      (): CallerLookup => ({ kind: "record-lost" }),
+    );
     return { kind: "identifying", uid: record.realUid, lookup };
   }
 
-  /** Did the kernel fail to publish a record since the last look? Then this connection may be that caller: ask it to come again. */
+  /** Did the kernel fail to publish a record lately? Then this connection may be that caller: ask it to come again. */
   function wasLost(): boolean {
     const counters = ports.redirector.counters();
     if (!counters.ok) return true;
-    const lost = counters.value.publishFailed > lostBefore;
+    if (counters.value.publishFailed > lostBefore) lossUntilMs = ports.monotonicMs() + LOSS_WINDOW_MS;
     lostBefore = counters.value.publishFailed;
-    return lost;
+    return ports.monotonicMs() < lossUntilMs;
   }
 }
 

@@ -1,0 +1,274 @@
+// Puts the agent together and runs it: listener first, then the redirect programs, then the key; down in the opposite order.
+// Nothing here decides about a request; handle-request.ts does.
+
+import { existsSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { findCgroupRoot } from "../adapters/ebpf/cgroup.ts";
+import { type AttachedRedirector, openRedirector } from "../adapters/ebpf/redirector.ts";
+import { makeKeyApi } from "../adapters/host/key-api.ts";
+import { DEFAULT_HTTP_LIMITS } from "../adapters/http/limits.ts";
+import { type Listener, startListener } from "../adapters/http/listener.ts";
+import { sendOnce } from "../adapters/http/send-once.ts";
+import { makeLocalApp } from "../adapters/local/app.ts";
+import { compilePolicy, loadPolicy } from "../adapters/policy/component.ts";
+import { makeIdentify } from "../adapters/proc/identify.ts";
+import { openKeyStore } from "../adapters/storage/key-store.ts";
+import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/storage/status-file.ts";
+import type { Admission, Log, Peer } from "../core/ports.ts";
+import { unavailable } from "../core/replies.ts";
+import { err, ok, type Result } from "../core/result.ts";
+import { parseRuleItem, renderRuleError } from "../core/rules.ts";
+import type { Config } from "./config.ts";
+import { isFailedAuthentication, makeSummaryCounter } from "./connection-summary.ts";
+import { makeAdmission } from "./connections.ts";
+import type { PrepareRules } from "./guards.ts";
+import { handleRequest, type RequestEnd } from "./handle-request.ts";
+import { makeKeyKeeper } from "./key-keeper.ts";
+import { makeReadiness } from "./readiness.ts";
+import { makeRedirectSwitch } from "./redirect.ts";
+import { logRequestEnd } from "./request-log.ts";
+import { buildStatus } from "./status-reporter.ts";
+
+export const LISTENER_ADDRESS = "127.0.0.1";
+export const LISTENER_PORT = 3080;
+
+const STATUS_INTERVAL_MS = 60_000;
+/** While the agent is young and nothing is settled yet, the host is asked every second. */
+const YOUNG_MS = 300_000;
+const EAGER_POLL_MS = 1_000;
+const STOP_GRACE_MS = 5_000;
+const DIRECT_CONNECTIONS = 64;
+
+/** Why the agent does not start, with the exit code that says so. */
+export interface StartError {
+  readonly kind: "capability" | "listener";
+  readonly message: string;
+}
+
+export interface RunningAgent {
+  /** Lets traffic go, finishes what is in flight, detaches everything. */
+  stop(): Promise<void>;
+}
+
+export interface AgentEnvironment {
+  readonly version: string;
+  readonly executablePath: string;
+  /** Ends each request's line; not used for anything else. */
+  readonly log: Log;
+  /** Random, so that request ids of two runs differ. */
+  readonly runId: string;
+}
+
+export async function startAgent(config: Config, environment: AgentEnvironment): Promise<Result<RunningAgent, StartError>> {
+  const { log } = environment;
+  const monotonicMs = () => performance.now();
+  const startedMs = monotonicMs();
+  const sinceStart = () => Math.round(monotonicMs() - startedMs);
+  const readiness = makeReadiness(Date.now);
+  const summaries = { all: makeSummaryCounter(), failed: makeSummaryCounter() };
+  let requests = 0;
+
+  // ---- listener: bound before anything can be redirected to it -----------------------------------------------------
+  let admit: (peer: Peer) => Admission = () => ({ kind: "refuse", reply: unavailable("", "starting", 1) });
+  const listening = startListener({
+    hostname: LISTENER_ADDRESS,
+    port: LISTENER_PORT,
+    limits: DEFAULT_HTTP_LIMITS,
+    accept: (peer) => admit(peer),
+    onError: (where, error) =>
+      log.error("internal-error", { where, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+  });
+  if (!listening.ok) return err({ kind: "listener", message: listening.error.message });
+  const listener: Listener = listening.value;
+  const listenerMessage = `Started proxy listener, ready to accept request - ${sinceStart()}`;
+  log.info("listener-ready", { address: `${LISTENER_ADDRESS}:${LISTENER_PORT}`, sinceStartMs: sinceStart() });
+
+  // ---- redirect programs: attached, guarding nothing yet -----------------------------------------------------------
+  const opened = openKernelRedirector(config, environment.executablePath);
+  if (!opened.ok) {
+    await listener.stop(0);
+    return err({ kind: "capability", message: opened.error });
+  }
+  const redirector = opened.value;
+  const redirectorMessage = `Started Redirector with eBPF maps - ${sinceStart()}`;
+  log.info("redirector-ready", { sinceStartMs: sinceStart() });
+  if (redirector.unpinnedReason !== undefined) log.warn("executables-not-pinned", { message: redirector.unpinnedReason });
+
+  // ---- key keeper ---------------------------------------------------------------------------------------------------
+  const redirect = makeRedirectSwitch(redirector, log, () => statusChanged());
+  const keyStore = () => openKeyStore(config.latchKeyFolder);
+  const keyApi = makeKeyApi(sendOnce, () => keeper.hostDate());
+  const keeper = makeKeyKeeper({
+    ...keyApi,
+    loadKey: (guid) => {
+      const store = keyStore();
+      return store.ok ? store.value.load(guid) : store;
+    },
+    saveKey: (key) => {
+      const store = keyStore();
+      return store.ok ? store.value.save(key) : store;
+    },
+    pruneKeys: (keepGuid) => {
+      const store = keyStore();
+      if (store.ok) store.value.prune(keepGuid);
+    },
+    prepareRules: makePrepareRules(config.statusFolder, log),
+    applyRedirect: redirect.apply,
+    changed: () => keeperChanged(),
+    log,
+    localNowMs: Date.now,
+    monotonicMs,
+  });
+
+  // ---- status -------------------------------------------------------------------------------------------------------
+  const currentStatus = () =>
+    buildStatus({
+      version: environment.version,
+      now: () => new Date(),
+      monotonicMs,
+      snapshot: keeper.snapshot,
+      keeper: keeper.report,
+      redirector: () => ({ running: !stopping, message: redirectorMessage, pinsExecutable: redirector.pinsExecutable }),
+      listener: () => ({ running: !stopping, message: listenerMessage }),
+      guarded: redirect.guarded,
+      counters: () => {
+        const read = redirector.counters();
+        return read.ok ? read.value : undefined;
+      },
+      requests: () => requests,
+      summaries: () => ({ all: summaries.all.entries(), failed: summaries.failed.entries() }),
+      statusPath: join(config.statusFolder, STATUS_FILE_NAME),
+    });
+  let stopping = false;
+  let statusTimer: ReturnType<typeof setTimeout> | undefined;
+  function writeStatus(): void {
+    clearTimeout(statusTimer);
+    statusTimer = stopping ? undefined : setTimeout(writeStatus, STATUS_INTERVAL_MS);
+    const written = writeStatusFile(config.statusFolder, currentStatus());
+    if (!written.ok) log.error("status-not-written", { message: written.error.message });
+  }
+  /** Changes come in bursts (rules, key, redirect within one poll): one write serves them all. */
+  function statusChanged(): void {
+    clearTimeout(statusTimer);
+    statusTimer = setTimeout(writeStatus, 50);
+  }
+  function keeperChanged(): void {
+    const { channel } = keeper.snapshot();
+    readiness.setKey(channel.kind === "latched" || channel.kind === "disabled", keeper.report().message);
+    statusChanged();
+  }
+
+  // ---- polling ------------------------------------------------------------------------------------------------------
+  let pollTimer: ReturnType<typeof setTimeout> | undefined;
+  let polling: Promise<void> = Promise.resolve();
+  let wokenMs = Number.NEGATIVE_INFINITY;
+  async function pollAndSchedule(): Promise<void> {
+    await keeper.poll();
+    if (stopping) return;
+    const eager = !keeper.report().healthy && monotonicMs() - startedMs < YOUNG_MS;
+    pollTimer = setTimeout(startPoll, eager ? EAGER_POLL_MS : config.pollKeyStatusIntervalSeconds * 1000);
+  }
+  function startPoll(): void {
+    polling = pollAndSchedule();
+  }
+  /** Anyone on the VM may ask for this, so it happens at most once a second. */
+  function wake(): void {
+    if (stopping || pollTimer === undefined || monotonicMs() - wokenMs < EAGER_POLL_MS) return;
+    wokenMs = monotonicMs();
+    clearTimeout(pollTimer);
+    pollTimer = undefined;
+    startPoll();
+  }
+
+  // ---- requests -----------------------------------------------------------------------------------------------------
+  const answerLocally = makeLocalApp({
+    ready: readiness.ready,
+    finishTick: readiness.finishTick,
+    errorMessage: readiness.errorMessage,
+    wake,
+    status: currentStatus,
+  });
+  const ended = (end: RequestEnd) => {
+    summaries.all.count(end);
+    if (isFailedAuthentication(end)) summaries.failed.count(end);
+    logRequestEnd(log, end);
+  };
+  const requestPorts = {
+    snapshot: keeper.snapshot,
+    hostDate: keeper.hostDate,
+    nextRequestId: () => `${environment.runId}-${++requests}`,
+    monotonicMs,
+    answerLocally: (exchange: Parameters<typeof handleRequest>[0], caller: Parameters<typeof answerLocally>[1]) =>
+      answerLocally(exchange.head, caller),
+    ended,
+  };
+  admit = makeAdmission({
+    redirector,
+    identify: makeIdentify({ kernelProcessId: redirector.kernelProcessId }),
+    handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
+    refused: (peer, reason) => log.warn("connection-refused", { clientIp: peer.address, clientPort: peer.port, reason }),
+    limits: { total: listener.maxConnections, perUser: Math.floor(listener.maxConnections / 4), direct: DIRECT_CONNECTIONS },
+    monotonicMs,
+  });
+
+  readiness.setListener(true, listenerMessage);
+  readiness.setRedirector(true, redirectorMessage);
+  startPoll();
+  log.info("agent-ready", { version: environment.version, sinceStartMs: sinceStart() });
+
+  return ok({
+    async stop() {
+      if (stopping) return;
+      stopping = true;
+      clearTimeout(pollTimer);
+      // New connections go their direct way from here on; those that were redirected are still answered.
+      redirect.release();
+      await polling;
+      redirect.release();
+      await listener.stop(STOP_GRACE_MS);
+      writeStatus();
+      redirector[Symbol.dispose]();
+    },
+  });
+}
+
+/** Host rules: parsed, compiled to a component, loaded. The component stays beside the status for inspection. */
+function makePrepareRules(statusFolder: string, log: Log): PrepareRules {
+  return (endpoint, item) => {
+    const rules = parseRuleItem(item.json);
+    if (!rules.ok) return err(renderRuleError(rules.error));
+    const component = compilePolicy(rules.value, endpoint);
+    if (!component.ok) return err(component.error.message);
+    const policy = loadPolicy(component.value);
+    if (!policy.ok) return err(policy.error.message);
+    const kept = writePolicyFile(statusFolder, endpoint, component.value);
+    if (!kept.ok) log.warn("policy-file-not-written", { message: kept.error.message });
+    const warnings = rules.value.warnings.map(({ kind, pointer, name }) => `${kind} at "${pointer}": ${JSON.stringify(name)}`);
+    return ok({ policy: policy.value, warnings });
+  };
+}
+
+function openKernelRedirector(config: Config, executablePath: string): Result<AttachedRedirector, string> {
+  const objectFile = findObjectFile(config, executablePath);
+  if (objectFile === undefined) {
+    return err(
+      `cannot find eBPF object "${config.ebpfProgramName}": looked in "/usr/lib/azure-proxy-agent" and "${dirname(executablePath)}"`,
+    );
+  }
+  const root = config.cgroupRoot === undefined ? findCgroupRoot() : ok(config.cgroupRoot);
+  if (!root.ok) return err(root.error.message);
+  const attached = openRedirector({
+    objectFile,
+    objectFileWithoutBtf: join(dirname(objectFile), `${basename(objectFile, ".o")}-nobtf.o`),
+    cgroupPath: root.value,
+    listenerPort: LISTENER_PORT,
+    passForeignNamespaces: config.passForeignNamespaces,
+  });
+  return attached.ok ? attached : err(attached.error.message);
+}
+
+function findObjectFile(config: Config, executablePath: string): string | undefined {
+  if (config.ebpfFileFullPath !== undefined && existsSync(config.ebpfFileFullPath)) return config.ebpfFileFullPath;
+  const places = [join("/usr/lib/azure-proxy-agent", config.ebpfProgramName), join(dirname(executablePath), config.ebpfProgramName)];
+  return places.find((path) => existsSync(path));
+}

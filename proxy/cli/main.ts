@@ -1,0 +1,56 @@
+// The program: reads the command line and the config, then runs the agent until SIGTERM or SIGINT.
+// What only the daemon needs is imported only there, so that --version and --help start fast and load neither eBPF nor policy code.
+
+import { EXIT } from "./exit-code.ts";
+
+declare const AGENT_VERSION: string | undefined;
+/** Set at build time; a checkout run by bun says so. */
+const VERSION = typeof AGENT_VERSION === "string" ? AGENT_VERSION : "0.0.0-checkout";
+
+const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests to Azure's metadata services
+
+  azure-proxy-agent [--config FILE]   run in the foreground (default config: /etc/azure/proxy-agent.json)
+  azure-proxy-agent --version         print the version
+  azure-proxy-agent --help            print this text
+
+Exit codes: 0 ended by a signal, 64 usage, 75 port taken, 77 capability missing (root, cgroup2, eBPF, libbpf1), 78 bad config
+`;
+
+type Command =
+  | { readonly kind: "run"; readonly configPath: string | undefined }
+  | { readonly kind: "version" }
+  | { readonly kind: "help" }
+  | { readonly kind: "bad"; readonly message: string };
+
+export function parseArguments(argv: readonly string[]): Command {
+  let configPath: string | undefined;
+  for (let i = 0; i < argv.length; i++) {
+    const argument = argv[i] ?? "";
+    if (argument === "-v" || argument === "--version") return { kind: "version" };
+    if (argument === "-h" || argument === "--help") return { kind: "help" };
+    if (argument !== "--config") return { kind: "bad", message: `unknown argument "${argument}"` };
+    configPath = argv[++i];
+    if (configPath === undefined || configPath === "") return { kind: "bad", message: "--config wants the path of a file" };
+  }
+  return { kind: "run", configPath };
+}
+
+if (import.meta.main) {
+  const command = parseArguments(process.argv.slice(2));
+  switch (command.kind) {
+    case "version":
+      process.stdout.write(`${VERSION}\n`);
+      break;
+    case "help":
+      process.stdout.write(USAGE);
+      break;
+    case "bad":
+      process.stderr.write(`azure-proxy-agent: ${command.message}\n\n${USAGE}`);
+      process.exitCode = EXIT.usage;
+      break;
+    case "run": {
+      const { run } = await import("./run.ts");
+      await run(VERSION, command.configPath);
+    }
+  }
+}
