@@ -1,0 +1,96 @@
+// Header lines of both directions: the strict grammar, connection tokens, look-alike names, and writing fields back.
+// Works on latin1 strings; it never repairs what it reads.
+
+import type { HeaderField } from "../../core/http-message.ts";
+import { err, ok, type Result } from "../../core/result.ts";
+
+export interface FieldRefusal {
+  readonly kind: "malformed" | "too-many";
+  readonly detail: string;
+}
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const UNSENDABLE_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
+const SPACE = 32;
+const TAB = 9;
+
+const NOT_A_LINE_END: FieldRefusal = { kind: "malformed", detail: "a line does not end in exactly CR LF" };
+const NO_NAME: FieldRefusal = { kind: "malformed", detail: "a header line has no name and colon" };
+const BAD_NAME: FieldRefusal = { kind: "malformed", detail: "a header name is not a token" };
+const TOO_MANY: FieldRefusal = { kind: "too-many", detail: "too many header fields" };
+
+/**
+ * Reads header lines up to the end of `text`, which must end after the CR LF of the last one.
+ * Folded lines fail because their first byte is no token. Bytes of values are the caller's check: one test over
+ * the whole head is cheaper than one for each value.
+ */
+export function parseFieldLines(text: string, from: number, maxFields: number): Result<readonly HeaderField[], FieldRefusal> {
+  const fields: HeaderField[] = [];
+  let at = from;
+  while (at < text.length) {
+    const lineFeed = text.indexOf("\n", at);
+    // INVARIANT: the first CR of the line stands right before its LF, so no value holds a bare CR or LF.
+    if (lineFeed < 1 || text.indexOf("\r", at) !== lineFeed - 1) return err(NOT_A_LINE_END);
+    const colon = text.indexOf(":", at);
+    if (colon <= at || colon > lineFeed) return err(NO_NAME);
+    const name = text.slice(at, colon);
+    if (!TOKEN.test(name)) return err(BAD_NAME);
+    let start = colon + 1;
+    let end = lineFeed - 1;
+    while (start < end && isBlank(text.charCodeAt(start))) start++;
+    while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+    if (fields.push([name, text.slice(start, end)]) > maxFields) return err(TOO_MANY);
+    at = lineFeed + 1;
+  }
+  return ok(fields);
+}
+
+function isBlank(code: number): boolean {
+  return code === SPACE || code === TAB;
+}
+
+/** Names that change what a message means to the next reader: framing, routing, and the headers only we may set. */
+function isReserved(lowerCaseName: string): boolean {
+  return (
+    lowerCaseName === "content-length" ||
+    lowerCaseName === "transfer-encoding" ||
+    lowerCaseName === "host" ||
+    lowerCaseName.startsWith("x-ms-azure-host-")
+  );
+}
+
+/** True for a name that some servers fold into a reserved one because they read `_` as `-`. */
+export function isLookAlike(name: string): boolean {
+  return name.includes("_") && isReserved(name.toLowerCase().replaceAll("_", "-"));
+}
+
+const NO_TOKENS: readonly string[] = [];
+
+/** The lower-case tokens of all Connection fields. */
+export function connectionTokens(fields: readonly HeaderField[]): readonly string[] {
+  let tokens = NO_TOKENS;
+  for (const [name, value] of fields) {
+    if (name.length !== 10 || name.toLowerCase() !== "connection") continue;
+    tokens = tokens.concat(
+      value
+        .toLowerCase()
+        .split(",")
+        .map((token) => token.trim()),
+    );
+  }
+  return tokens;
+}
+
+const CONTENT_LENGTH = /^[0-9]{1,15}$/;
+
+/** A Content-Length value in bytes, at most 15 digits so that it is exact as a number; undefined when it is anything else. */
+export function parseContentLength(value: string): number | undefined {
+  return CONTENT_LENGTH.test(value) ? Number(value) : undefined;
+}
+
+/** One header line. Throws when the field could end the line early: our own code made it, so that is our bug. */
+export function renderField(name: string, value: string): string {
+  if (!TOKEN.test(name) || UNSENDABLE_VALUE.test(value))
+    throw new Error(`internal error: header field ${JSON.stringify(name)} cannot be sent`);
+  return `${name}: ${value}\r\n`;
+}

@@ -1,0 +1,165 @@
+// The listening side: accepts, counts, caps, sweeps deadlines, stops. Everything about one connection is in connection.ts.
+// Its timer runs only while there are connections, so an idle agent sleeps.
+
+import { readFileSync } from "node:fs";
+import type { Admission, Peer } from "../../core/ports.ts";
+import { err, ok, type Result } from "../../core/result.ts";
+import { BodyBudget } from "./body-buffer.ts";
+import { ClientConnection } from "./connection.ts";
+import type { EngineContext } from "./context.ts";
+import { connectionCap, type HttpLimits } from "./limits.ts";
+import { bareReply } from "./local-reply.ts";
+import { type ListeningSocket, listenTcp, type Stream, type StreamEvents, tcpConnector } from "./socket.ts";
+
+export interface ListenerOptions {
+  readonly hostname: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** An inherited listening descriptor, used instead of address and port. */
+  readonly descriptor?: number;
+  readonly limits: HttpLimits;
+  /** Called at accept, before any byte of the connection is read. */
+  readonly accept: (peer: Peer) => Admission;
+  /** Our own defects, caught: a handler that threw, an exception inside the engine. */
+  readonly onError: (where: string, error: unknown) => void;
+  /** A request head that was refused before any handler saw it. */
+  readonly onRefusal?: (peer: Peer, status: number, detail: string) => void;
+}
+
+export interface Listener {
+  readonly port: number;
+  readonly connectionCount: number;
+  /** Accepts no more, closes idle connections, lets requests in progress finish for `graceMs`, then ends what is left. */
+  stop(graceMs: number): Promise<void>;
+}
+
+export interface ListenError {
+  readonly kind: "in-use" | "denied" | "failed";
+  /** Ready for people. */
+  readonly message: string;
+}
+
+/** Refused connections that may linger on top of the cap so that their 503 is read; beyond them there is only a reset. */
+const REFUSALS_OVER_CAP = 64;
+/** Connects to a host that answers nothing hold a descriptor each, for minutes. */
+const MAX_PENDING_CONNECTS = 1024;
+
+class HttpListener implements Listener, EngineContext {
+  readonly limits: HttpLimits;
+  readonly budget: BodyBudget;
+  readonly connect: EngineContext["connect"];
+  readonly onError: EngineContext["onError"];
+  readonly onRefusal: EngineContext["onRefusal"];
+  nowMs = 0;
+  stopping = false;
+  readonly #accept: ListenerOptions["accept"];
+  readonly #cap: number;
+  readonly #connections = new Set<ClientConnection>();
+  #socket: ListeningSocket | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(options: ListenerOptions) {
+    this.limits = options.limits;
+    this.#accept = options.accept;
+    this.onError = options.onError;
+    this.onRefusal = options.onRefusal ?? (() => {});
+    this.#cap = connectionCap(options.limits.maxConnections, descriptorLimit());
+    this.budget = new BodyBudget(options.limits.maxBufferedBodyBytes);
+    this.connect = tcpConnector(Math.min(MAX_PENDING_CONNECTS, this.#cap), options.onError);
+  }
+
+  open(options: ListenerOptions): void {
+    this.#socket = listenTcp(options, (stream, peer) => this.#admit(stream, peer), this.onError);
+  }
+
+  get port(): number {
+    return this.#socket?.port ?? 0;
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  #admit(stream: Stream, peer: Peer): StreamEvents {
+    const { size } = this.#connections;
+    if (size >= this.#cap || this.stopping) {
+      const refused = this.#add(new ClientConnection(this, stream, peer, undefined, this.#onGone));
+      if (size >= this.#cap + REFUSALS_OVER_CAP) refused.abort();
+      else refused.refuse({ ...bareReply(503), headers: [["Retry-After", "1"]] });
+      return refused;
+    }
+    const admission = this.#accept(peer);
+    const admitted = admission.kind === "admit" ? admission : undefined;
+    const connection = this.#add(new ClientConnection(this, stream, peer, admitted, this.#onGone));
+    if (admission.kind === "refuse") connection.refuse(admission.reply);
+    return connection;
+  }
+
+  #add(connection: ClientConnection): ClientConnection {
+    this.#connections.add(connection);
+    this.#timer ??= setInterval(this.#sweep, this.limits.sweepMs);
+    return connection;
+  }
+
+  readonly #onGone = (connection: ClientConnection): void => {
+    this.#connections.delete(connection);
+    if (this.#connections.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#onEmpty?.();
+  };
+
+  readonly #sweep = (): void => {
+    this.nowMs += this.limits.sweepMs;
+    for (const connection of this.#connections) {
+      try {
+        connection.checkDeadline();
+      } catch (error) {
+        this.onError("sweep", error);
+        connection.abort();
+      }
+    }
+  };
+
+  async stop(graceMs: number): Promise<void> {
+    this.#socket?.stop();
+    this.stopping = true;
+    for (const connection of this.#connections) connection.closeIfIdle();
+    if (this.#connections.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onEmpty = resolve;
+    const timer = setTimeout(resolve, graceMs);
+    await promise;
+    clearTimeout(timer);
+    for (const connection of this.#connections) connection.abort();
+  }
+}
+
+/** Listens and serves until stopped. Connections to the host are opened only when a request is forwarded. */
+export function startListener(options: ListenerOptions): Result<Listener, ListenError> {
+  const listener = new HttpListener(options);
+  try {
+    listener.open(options);
+  } catch (error) {
+    return err(describeListenError(options, error));
+  }
+  return ok(listener);
+}
+
+function describeListenError(options: ListenerOptions, error: unknown): ListenError {
+  const { code, message } = error as { code?: string; message?: string };
+  const kind = code === "EADDRINUSE" ? "in-use" : code === "EACCES" || code === "EPERM" ? "denied" : "failed";
+  const where = options.descriptor === undefined ? `"${options.hostname}:${options.port}"` : `descriptor ${options.descriptor}`;
+  return { kind, message: `cannot listen on ${where}: ${code ?? message ?? String(error)}` };
+}
+
+/** The soft limit of open descriptors; a cautious guess when the system does not tell. */
+function descriptorLimit(): number {
+  try {
+    const match = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "latin1"));
+    return match?.[1] === "unlimited" ? Number.MAX_SAFE_INTEGER : Number(match?.[1] ?? 1024);
+  } catch {
+    return 1024;
+  }
+}

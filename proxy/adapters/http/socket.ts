@@ -1,0 +1,289 @@
+// TCP as the engine sees it: a small stream interface, and its one implementation on Bun's sockets.
+// Owns the write queue, because a Bun socket takes only what the kernel has room for. Knows nothing of HTTP.
+
+import type { TCPSocketListener } from "bun";
+import type { Peer } from "../../core/ports.ts";
+
+/** What the owner of a stream is told. After onClose nothing more comes. */
+export interface StreamEvents {
+  /** May come once more after pause(), with bytes the kernel had already handed over. */
+  onData(bytes: Buffer): void;
+  /** The write queue is empty again after write() returned false. */
+  onDrain(): void;
+  /** The peer finished sending; we may still send. */
+  onEnd(): void;
+  /** The stream is gone, whoever ended it. Comes exactly once; may come from inside close() and reset(). */
+  onClose(): void;
+}
+
+export interface Stream {
+  readonly closed: boolean;
+  /** Bytes given to write() that the kernel has not taken yet. */
+  readonly queuedBytes: number;
+  /** Bytes the kernel has taken; grows while the peer reads, so it tells a slow reader from a dead one. */
+  readonly flushedBytes: number;
+  /** Sends or queues. False: stop writing until onDrain (or onClose) comes. `bytes` must not change afterwards. */
+  write(bytes: Uint8Array): boolean;
+  pause(): void;
+  resume(): void;
+  /** Sends FIN after what is queued; receiving goes on. */
+  shutdown(): void;
+  /** Closes at once; queued bytes are lost. */
+  close(): void;
+  /** Closes at once with RST, so that the peer cannot take what it has for the whole. */
+  reset(): void;
+}
+
+export interface ConnectEvents extends StreamEvents {
+  onConnect(stream: Stream): void;
+  onConnectFailed(detail: string): void;
+}
+
+export interface ConnectAttempt {
+  /** No event comes afterwards; a connection that still succeeds is reset. */
+  cancel(): void;
+}
+
+export type Connect = (peer: Peer, events: ConnectEvents) => ConnectAttempt;
+
+/** Called for what no byte from outside should cause: an exception inside an event. */
+export type ReportBug = (where: string, error: unknown) => void;
+
+type BunSocket = Bun.Socket<BunStream>;
+
+class BunStream implements Stream {
+  closed = false;
+  queuedBytes = 0;
+  flushedBytes = 0;
+  readonly #socket: BunSocket;
+  #events: StreamEvents;
+  readonly #queue: Uint8Array[] = [];
+  #paused = false;
+  #finishing = false;
+
+  constructor(socket: BunSocket, events: StreamEvents) {
+    this.#socket = socket;
+    this.#events = events;
+  }
+
+  setEvents(events: StreamEvents): void {
+    this.#events = events;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.closed || this.#finishing) return false;
+    if (this.queuedBytes > 0) {
+      this.#enqueue(bytes);
+      return false;
+    }
+    const taken = this.#socket.write(bytes);
+    // Less than nothing: the socket is failing, and its close event is on the way.
+    if (taken < 0) return false;
+    this.flushedBytes += taken;
+    if (taken === bytes.length) return true;
+    this.#enqueue(taken === 0 ? bytes : bytes.subarray(taken));
+    return false;
+  }
+
+  #enqueue(bytes: Uint8Array): void {
+    this.#queue.push(bytes);
+    this.queuedBytes += bytes.length;
+  }
+
+  pause(): void {
+    if (this.#paused || this.closed) return;
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused || this.closed) return;
+    this.#paused = false;
+    this.#socket.resume();
+  }
+
+  shutdown(): void {
+    if (this.closed || this.#finishing) return;
+    this.#finishing = true;
+    if (this.queuedBytes === 0) this.#socket.shutdown();
+  }
+
+  close(): void {
+    if (!this.closed) this.#socket.close();
+  }
+
+  reset(): void {
+    if (!this.closed) this.#socket.terminate();
+  }
+
+  // ---- from Bun ----
+
+  received(bytes: Buffer): void {
+    if (!this.closed) this.#events.onData(bytes);
+  }
+
+  ended(): void {
+    if (!this.closed) this.#events.onEnd();
+  }
+
+  /** Bun also reports room when nothing waits for it. */
+  writable(): void {
+    if (this.closed || this.queuedBytes === 0) return;
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      const taken = this.#socket.write(next);
+      if (taken < 0) return;
+      this.flushedBytes += taken;
+      this.queuedBytes -= taken;
+      if (taken < next.length) {
+        if (taken > 0) this.#queue[0] = next.subarray(taken);
+        return;
+      }
+      this.#queue.shift();
+    }
+    if (this.#finishing) this.#socket.shutdown();
+    else this.#events.onDrain();
+  }
+
+  gone(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#queue.length = 0;
+    this.queuedBytes = 0;
+    this.#events.onClose();
+  }
+}
+
+/** Runs in Bun's error callback: an exception there would reach the process, so nothing leaves it. */
+function contain(socket: BunSocket, error: Error, where: string, report: ReportBug): void {
+  try {
+    report(where, error);
+    socket.terminate();
+    socket.data?.gone();
+  } catch (second) {
+    try {
+      report(where, second);
+    } catch {
+      // The reporter itself is broken; there is nobody left to tell.
+    }
+  }
+}
+
+/** Decides about one accepted connection, before any byte of it is read. */
+export type Accept = (stream: Stream, peer: Peer) => StreamEvents;
+
+export interface ListenAddress {
+  readonly hostname: string;
+  readonly port: number;
+  /** An inherited listening descriptor; takes the place of address and port. */
+  readonly descriptor?: number | undefined;
+}
+
+export interface ListeningSocket {
+  readonly port: number;
+  /** Accepts no more; connections already accepted stay. */
+  stop(): void;
+}
+
+const DEAF: StreamEvents = { onData() {}, onDrain() {}, onEnd() {}, onClose() {} };
+
+/** Listens for TCP connections. Throws what the system throws (an Error with `code`) when it cannot. */
+export function listenTcp(address: ListenAddress, accept: Accept, report: ReportBug): ListeningSocket {
+  const where = address.descriptor === undefined ? { hostname: address.hostname, port: address.port } : { fd: address.descriptor };
+  const listener = Bun.listen<BunStream>({
+    ...(where as { hostname: string; port: number }),
+    allowHalfOpen: true,
+    socket: {
+      open(socket) {
+        const stream = new BunStream(socket, DEAF);
+        socket.data = stream;
+        stream.setEvents(accept(stream, { address: socket.remoteAddress, port: socket.remotePort }));
+      },
+      data: (socket, bytes) => socket.data.received(bytes),
+      drain: (socket) => socket.data.writable(),
+      end: (socket) => socket.data.ended(),
+      close: (socket) => socket.data?.gone(),
+      error: (socket, error) => contain(socket, error, "client connection", report),
+    },
+  }) as TCPSocketListener<BunStream>;
+  return { port: listener.port, stop: () => listener.stop(false) };
+}
+
+class BunConnectAttempt implements ConnectAttempt {
+  stream: BunStream | undefined;
+  events: ConnectEvents | undefined;
+  /** Tells the connector that the kernel is done with this attempt, whatever came of it. */
+  readonly settled: () => void;
+
+  constructor(events: ConnectEvents, settled: () => void) {
+    this.events = events;
+    this.settled = settled;
+  }
+
+  cancel(): void {
+    this.events = undefined;
+  }
+}
+
+/**
+ * Makes the function that opens connections to the host.
+ * @param maxPending - attempts under way at the same time, cancelled ones included: a host that answers no SYN keeps each of
+ *   them (and a descriptor) for minutes, because Bun cannot take an attempt back. Beyond it, connecting fails at once.
+ */
+export function tcpConnector(maxPending: number, report: ReportBug): Connect {
+  let pending = 0;
+  const settled = () => {
+    pending--;
+  };
+  return (peer, events) => {
+    const attempt = new BunConnectAttempt(events, settled);
+    if (pending >= maxPending) {
+      queueMicrotask(() => attempt.events?.onConnectFailed(`${pending} connection attempts are under way already`));
+      return attempt;
+    }
+    pending++;
+    openTcp(peer, attempt, report);
+    return attempt;
+  };
+}
+
+function openTcp(peer: Peer, attempt: BunConnectAttempt, report: ReportBug): void {
+  let open = true;
+  const settle = () => {
+    if (open) attempt.settled();
+    open = false;
+  };
+  const failed = (error: unknown) => {
+    settle();
+    const { events } = attempt;
+    attempt.events = undefined;
+    events?.onConnectFailed(describe(error));
+  };
+  Bun.connect<BunStream>({
+    hostname: peer.address,
+    port: peer.port,
+    allowHalfOpen: true,
+    socket: {
+      open(socket) {
+        settle();
+        const { events } = attempt;
+        if (events === undefined) {
+          socket.terminate();
+          return;
+        }
+        socket.data = new BunStream(socket, events);
+        events.onConnect(socket.data);
+      },
+      data: (socket, bytes) => socket.data?.received(bytes),
+      drain: (socket) => socket.data?.writable(),
+      end: (socket) => socket.data?.ended(),
+      close: (socket) => socket.data?.gone(),
+      error: (socket, error) => contain(socket, error, "host connection", report),
+      connectError: (_socket, error) => failed(error),
+    },
+  }).catch(failed);
+}
+
+function describe(error: unknown): string {
+  const { code, message } = error as { code?: string; message?: string };
+  return code ?? message ?? String(error);
+}
