@@ -128,7 +128,7 @@ export type Admission =
 
 /** One call on a fresh connection. `head` is complete; nothing is added, followed or retried. */
 export interface HostCall {
-  readonly to: Peer;
+  readonly peer: Peer;
   readonly method: string;
   readonly head: Uint8Array;
   readonly body: Uint8Array;
@@ -143,7 +143,7 @@ export interface HostReply {
 }
 
 export interface HostCallError {
-  readonly kind: "unreachable" | "silent" | "closed" | "bad-response" | "too-large";
+  readonly kind: "unreachable" | "timeout" | "closed" | "bad-response" | "too-large";
   readonly detail: string;
 }
 

@@ -54,7 +54,7 @@ export function makeKeyApi(send: SendToHost, hostDate: () => string): KeyApi {
     ];
     if (key !== undefined) fields.push([AUTHORIZATION_HEADER, renderAuthorization(key, signingInput(method, target, fields, body))]);
     const head = renderHead(method, target, fields);
-    const reply = await send({ to: HOST, method, head, body, deadlineMs: CALL_DEADLINE_MS, maxResponseBytes });
+    const reply = await send({ peer: HOST, method, head, body, deadlineMs: CALL_DEADLINE_MS, maxResponseBytes });
     if (reply.ok) return reply;
     return err({ message: `cannot ${what}: host ${HOST.address}:${HOST.port} ${reply.error.kind}: ${reply.error.detail}` });
   };
