@@ -47,6 +47,7 @@ export function queryValueOf(request: HostRequest, name: string): string | undef
     const key = equals < 0 ? part : part.slice(0, equals);
     if (key.toLowerCase() !== name) continue;
     const value = equals < 0 ? "" : part.slice(equals + 1);
+    if (!value.includes("%")) return value;
     try {
       return decodeURIComponent(value);
     } catch {

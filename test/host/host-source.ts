@@ -55,8 +55,7 @@ export class HostSource implements RequestSource {
 
   malformed(text: string, status: number, detail: string, clientPort: number): Reply {
     const request = { endpoint: this.#endpoint, clientPort, method: "", target: "", head: text, bodyBytes: 0, bodySha256: EMPTY_SHA256 };
-    const seen = { ...request, signature: UNSIGNED, claims: null, status, faults: [], problem: detail };
-    this.#state.log.add(seen, Date.now());
+    this.#state.log.add({ ...request, signature: UNSIGNED, claims: null, status, faults: NO_FAULTS, problem: detail }, Date.now());
     return emptyReply(status);
   }
 
@@ -204,6 +203,7 @@ const NO_FAULTS: readonly string[] = [];
 
 /** Uploads that hosts take without a signature, by exact target (ASCII case ignored). */
 function isExemptUpload(request: HostRequest): boolean {
+  if (request.method !== "PUT" && request.method !== "POST") return false;
   const target = request.head.target.toLowerCase();
   if (request.endpoint === "hostga") return request.method === "PUT" && target === "/vmagentlog";
   return request.endpoint === "wireserver" && request.method === "POST" && target === "/machine/?comp=telemetrydata";

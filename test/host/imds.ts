@@ -42,7 +42,8 @@ const REPROVISION_XML = `<?xml version="1.0" encoding="utf-8"?>
 
 /** @param nowMs - host clock, milliseconds since 1970 */
 export function answerImds(request: HostRequest, nowMs: number): Reply {
-  const path = request.path.toLowerCase().replace(/(?<=.)\/$/, "");
+  const lowerCase = request.path.toLowerCase();
+  const path = lowerCase.length > 1 && lowerCase.endsWith("/") ? lowerCase.slice(0, -1) : lowerCase;
   const isToken = path === "/metadata/identity/oauth2/token";
   if (!hasMetadataHeader(request)) return complain(400, isToken, "Required metadata header not specified");
   if (request.head.names.includes("x-forwarded-for")) return complain(400, isToken, "Required X-Forwarded-For header not expected");

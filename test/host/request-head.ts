@@ -37,13 +37,19 @@ const CHUNKED: ReceivedFraming = { kind: "chunked" };
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const TARGET = /^[\x21-\x7e\x80-\xff]+$/;
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** Control characters, and CR or LF that do not stand together. */
+const STRAY_CONTROL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n/;
+
+/** Names seen before and their lower-case form: most requests carry the same few. */
+const knownNames = new Map<string, string>();
+const MAX_KNOWN_NAMES = 1000;
 
 /**
  * Parses a complete head.
  * @param text - latin1 of the bytes up to and including the empty line
  */
 export function parseRequestHead(text: string): HeadResult {
+  if (STRAY_CONTROL.test(text)) return bad("head holds a control character");
   const lineEnd = text.indexOf("\r\n");
   const firstBlank = text.indexOf(" ");
   const secondBlank = text.indexOf(" ", firstBlank + 1);
@@ -66,11 +72,10 @@ export function parseRequestHead(text: string): HeadResult {
     const colon = text.indexOf(":", at);
     if (colon < 0 || colon > fieldEnd) return bad("header line has no colon");
     const name = text.slice(at, colon);
-    if (!TOKEN.test(name)) return bad("header name is not a token");
-    const value = trimBlanks(text, colon + 1, fieldEnd);
-    if (!VALUE.test(value)) return bad(`value of header "${name}" holds a control character`);
-    names.push(name.toLowerCase());
-    values.push(value);
+    const lowerCaseName = lowerCaseOf(name);
+    if (lowerCaseName === undefined) return bad("header name is not a token");
+    names.push(lowerCaseName);
+    values.push(trimBlanks(text, colon + 1, fieldEnd));
     if (names.length > MAX_FIELDS) return problem(431, `more than ${MAX_FIELDS} header fields`);
     at = fieldEnd + 2;
   }
@@ -97,6 +102,16 @@ export function headerPairsOf(text: string): (readonly [string, string])[] {
     if (colon > 0) pairs.push([line.slice(0, colon), trimBlanks(line, colon + 1, line.length)]);
   }
   return pairs;
+}
+
+/** undefined when the name is not a token. */
+function lowerCaseOf(name: string): string | undefined {
+  const known = knownNames.get(name);
+  if (known !== undefined) return known;
+  if (!TOKEN.test(name)) return undefined;
+  const lowerCase = name.toLowerCase();
+  if (knownNames.size < MAX_KNOWN_NAMES && name.length < 100) knownNames.set(name, lowerCase);
+  return lowerCase;
 }
 
 function lastValue(names: readonly string[], values: readonly string[], name: string): string | undefined {

@@ -101,6 +101,13 @@ export function splitTarget(target: string): { readonly path: string; readonly q
 
 function signedParameters(query: string): string {
   if (query === "") return "";
+  if (!query.includes("&")) {
+    const equals = query.indexOf("=");
+    if (equals === 0) return "";
+    if (equals < 0) return query.toLowerCase();
+    const name = query.slice(0, equals).toLowerCase();
+    return equals === query.length - 1 ? name : name + query.slice(equals);
+  }
   // Keyed by name and value glued together, as the protocol has it: pairs with the same glue replace one another.
   const byGlue = new Map<string, string>();
   for (const part of query.split("&")) {
@@ -110,7 +117,6 @@ function signedParameters(query: string): string {
     const value = equals < 0 ? "" : part.slice(equals + 1);
     byGlue.set(name + value, value === "" ? name : `${name}=${value}`);
   }
-  if (byGlue.size === 1) return byGlue.values().next().value ?? "";
   const glues = [...byGlue.keys()].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   return glues.map((glue) => byGlue.get(glue)).join("&");
 }
