@@ -68,7 +68,8 @@ function inspect(): i32 {
     if (<u64>offset + <u64>count(section) * rowBytesOf(section) > <u64>total) return CORRUPT;
   }
   if (!isPowerOfTwo(count(L.S_TEXT_INDEX)) || !isPowerOfTwo(count(L.S_PAIR_INDEX))) return CORRUPT;
-  if (count(L.S_NODES) == 0 || header(L.H_DEPTH) >= count(L.S_NODES) || header(L.H_NAMES) > total) return CORRUPT;
+  if (header(L.H_TEXT_PROBES) > count(L.S_TEXT_INDEX) || header(L.H_PAIR_PROBES) > count(L.S_PAIR_INDEX)) return CORRUPT;
+  if (count(L.S_NODES) == 0 || header(L.H_DEPTH) >= count(L.S_NODES) || header(L.H_NAMES) > count(L.S_STRINGS)) return CORRUPT;
   if (header(L.H_DEFAULT_ALLOW) > 1) return CORRUPT;
   return READY;
 }
