@@ -1,0 +1,125 @@
+import { describe, expect, test } from "bun:test";
+import { err, ok } from "../../core/result.ts";
+import { type Account, type AccountDatabase, makeAccounts } from "./accounts.ts";
+
+const NEVER = new Promise<never>(() => {});
+
+/** An account database that counts its questions and can be told to fail, to be slow or to hang. */
+function fakeDatabase() {
+  const asked: number[] = [];
+  const database: AccountDatabase = {
+    async user(uid) {
+      asked.push(uid);
+      if (uid === 404) return ok(undefined);
+      if (uid === 500) return err("cannot look up user id 500: error 5");
+      if (uid === 501) throw new Error("broken");
+      if (uid === 999) return NEVER;
+      return ok({ name: `user${uid}`, nameBytes: new Uint8Array(), gid: uid });
+    },
+    async groupIds(user) {
+      if (user.gid === 998) return NEVER;
+      if (user.gid === 502) return err("cannot look up the groups");
+      return ok([user.gid, 7, 404, 7]);
+    },
+    async groupName(gid) {
+      if (gid === 404) return ok(undefined);
+      if (gid === 503) return err("cannot look up group id 503");
+      return ok(`group${gid}`);
+    },
+  };
+  return { asked, database };
+}
+
+function setUp(extra: { capacity?: number; deadlineMs?: number } = {}) {
+  const fake = fakeDatabase();
+  const clock = { nowMs: 1000 };
+  const accountOf = makeAccounts({ database: fake.database, nowMs: () => clock.nowMs, positiveMs: 60_000, negativeMs: 5_000, ...extra });
+  return { ...fake, clock, accountOf };
+}
+
+describe("accounts", () => {
+  test("gives name and named groups, each once", async () => {
+    const { accountOf } = setUp();
+    expect(await accountOf(3)).toEqual({ userName: "user3", userGroups: ["group3", "group7"], doubts: [] });
+  });
+
+  test("answers at once while remembered, and asks again after the time limit", async () => {
+    const { accountOf, asked, clock } = setUp();
+    await accountOf(3);
+    clock.nowMs += 59_999;
+    expect(accountOf(3)).not.toBeInstanceOf(Promise);
+    clock.nowMs += 1;
+    expect(accountOf(3)).toBeInstanceOf(Promise);
+    expect(asked).toEqual([3, 3]);
+  });
+
+  test.each([
+    [404, "user id 404 has no account"],
+    [500, "cannot look up user id 500: error 5"],
+    [501, "cannot look up user id 501: broken"],
+  ])("knows no name for user id %p, says why, and asks again soon", async (uid, doubt) => {
+    const { accountOf, asked, clock } = setUp();
+    const unknown: Account = { userName: undefined, userGroups: [], doubts: [doubt] };
+    expect(await accountOf(uid)).toEqual(unknown);
+    clock.nowMs += 4_999;
+    expect(await accountOf(uid)).toEqual(unknown);
+    expect(asked.length).toBe(1);
+    clock.nowMs += 1;
+    await accountOf(uid);
+    expect(asked.length).toBe(2);
+  });
+
+  test("keeps the name when the groups cannot be had", async () => {
+    const { accountOf } = setUp();
+    expect(await accountOf(502)).toEqual({ userName: "user502", userGroups: [], doubts: ["cannot look up the groups"] });
+    expect(await accountOf(503)).toEqual({ userName: "user503", userGroups: ["group7"], doubts: ["cannot look up group id 503"] });
+  });
+
+  test("asks once for many requests of one user", async () => {
+    const { accountOf, asked } = setUp();
+    const answers = await Promise.all(Array.from({ length: 50 }, () => accountOf(3)));
+    expect(asked).toEqual([3]);
+    expect(new Set(answers).size).toBe(1);
+  });
+
+  test("stops waiting at the deadline, for that user only", async () => {
+    const { accountOf, clock } = setUp({ deadlineMs: 5 });
+    const late = { userName: undefined, userGroups: [], doubts: ["cannot look up user id 999: no answer within 5 ms"] };
+    expect(await accountOf(999)).toEqual(late);
+    clock.nowMs += 5;
+    // The look-up still hangs: later requests do not wait for it again.
+    expect(accountOf(999)).toEqual(late);
+    expect((await accountOf(3)).userName).toBe("user3");
+  });
+
+  test("knows the name of a user whose groups come too late", async () => {
+    const { accountOf } = setUp({ deadlineMs: 5 });
+    expect(await accountOf(998)).toEqual({
+      userName: "user998",
+      userGroups: [],
+      doubts: ["cannot look up the groups of user id 998: no answer within 5 ms"],
+    });
+  });
+
+  test("forgets the one not used for longest when full", async () => {
+    const { accountOf, asked } = setUp({ capacity: 2 });
+    for (const uid of [1, 2, 1, 3]) await accountOf(uid);
+    asked.length = 0;
+    await accountOf(1);
+    await accountOf(3);
+    expect(asked).toEqual([]);
+    await accountOf(2);
+    expect(asked).toEqual([2]);
+  });
+
+  test("does not let look-ups that hang pile up", async () => {
+    const { accountOf } = setUp({ capacity: 1, deadlineMs: 5 });
+    const first = accountOf(999);
+    expect(accountOf(3)).toEqual({
+      userName: undefined,
+      userGroups: [],
+      doubts: ["cannot look up user id 3: too many look-ups are waiting"],
+    });
+    expect((await first).userName).toBeUndefined();
+  });
+});

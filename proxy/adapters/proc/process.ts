@@ -1,0 +1,88 @@
+// One process in /proc, held open. A pid is only a number: what is read through the held folder is always of the same
+// process, and fails once that process is gone, even when its number belongs to another by then. Reads here are of
+// kernel memory and do not wait; nothing in here follows a link into a file system.
+
+import { closeSync, openSync, readSync } from "node:fs";
+import { err, ok, type Result } from "../../core/result.ts";
+import { O_CLOEXEC, O_PATH } from "./libc.ts";
+
+const O_DIRECTORY = 0o200000;
+/** USER_HZ, the unit of times in /proc: 100 per second on every Linux on x86-64 and arm64, whatever CONFIG_HZ says. */
+const NANOSECONDS_PER_TICK = 10_000_000n;
+/** /proc/PID/stat has some 50 numbers of at most 20 digits. */
+const STAT_BYTES = 2048;
+/** Field 22 of proc(5), counted from field 3, the first after the command name. */
+const START_TIME_INDEX = 22 - 3;
+
+export interface ProcessHandle extends Disposable {
+  readonly pid: number;
+  /** Folder of the process, as a path without a slash at its end. */
+  readonly folder: string;
+}
+
+/** Holds the process with this pid. The caller must still check its start time: it may be a stranger already. */
+export function openProcess(pid: number): Result<ProcessHandle, string> {
+  let descriptor: number;
+  try {
+    descriptor = openSync(`/proc/${pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  } catch {
+    return err(`process ${pid} has exited`);
+  }
+  return ok({ pid, folder: `/proc/self/fd/${descriptor}`, [Symbol.dispose]: () => closeSync(descriptor) });
+}
+
+const statBytes = Buffer.alloc(STAT_BYTES);
+
+/**
+ * Compares the start time of a held process with the one pinned at connect.
+ * @param startTimeNs - nanoseconds since boot
+ */
+export function checkStartTime(process: ProcessHandle, startTimeNs: bigint): Result<void, string> {
+  const length = readStart(`${process.folder}/stat`, statBytes);
+  if (length === undefined) return err(`process ${process.pid} has exited`);
+  const found = parseStartTicks(statBytes.toString("latin1", 0, length));
+  if (found === undefined) return err(`cannot read the start time of process ${process.pid}`);
+  // The kernel divides the same nanoseconds by the same tick and drops the rest: equal processes give equal ticks.
+  const want = startTimeNs / NANOSECONDS_PER_TICK;
+  return found === want
+    ? ok(undefined)
+    : err(`process ${process.pid} is another one now: it started at tick ${found}, the caller at ${want}`);
+}
+
+/**
+ * Start time in clock ticks since boot from the text of /proc/PID/stat, or undefined when it is not such a text.
+ * The command name stands in parentheses and may hold anything, parentheses and blanks included; no field after it can.
+ */
+export function parseStartTicks(stat: string): bigint | undefined {
+  const nameEnd = stat.lastIndexOf(")");
+  if (nameEnd < 0) return undefined;
+  const field = stat.slice(nameEnd + 2).split(" ", START_TIME_INDEX + 1)[START_TIME_INDEX];
+  return field !== undefined && /^\d{1,20}$/.test(field) ? BigInt(field) : undefined;
+}
+
+/**
+ * Reads the beginning of a /proc file into `target`.
+ * @param reads - 1 for files the kernel hands over in one piece, more for lists that come in pieces of a page or so
+ * @returns the number of bytes, or undefined when it cannot be read
+ */
+export function readStart(path: string, target: Uint8Array, reads = 1): number | undefined {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, "r");
+  } catch {
+    return undefined;
+  }
+  try {
+    let length = 0;
+    for (let count = 0; count < reads && length < target.length; count += 1) {
+      const got = readSync(descriptor, target, length, target.length - length, null);
+      if (got === 0) break;
+      length += got;
+    }
+    return length;
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
