@@ -178,9 +178,9 @@ describe("what makes it fail, and what it says", () => {
     expect(error.message).toContain("libbpf: ");
   });
 
-  test("a program that the verifier refuses, with the verifier's last lines", async () => {
+  /** The object with "r0 = 1; exit" turned into "r0 = 7; exit" everywhere: no hook may answer that. */
+  const refusedObject = () => {
     const bytes = readFileSync(OBJECT_FILE);
-    // "r0 = 1; exit" becomes "r0 = 7; exit" everywhere: no hook may answer that.
     const find = Buffer.from("b4000000010000009500000000000000", "hex");
     const wrong = Buffer.from("b4000000070000009500000000000000", "hex");
     let replaced = 0;
@@ -189,12 +189,28 @@ describe("what makes it fail, and what it says", () => {
       replaced += 1;
     }
     expect(replaced).toBeGreaterThan(0);
-    using object = scratch(bytes);
+    return scratch(bytes);
+  };
+
+  test("programs that the verifier refuses, with the verifier's last lines", async () => {
+    using object = refusedObject();
     const error = failWith({ objectFile: object.path, objectFileWithoutBtf: object.path });
     expect(error).toMatchObject({ kind: "load-failed", errno: 22 });
     expect(error.message).toContain("Invalid argument (EINVAL)");
     expect(error.message).toMatch(/At program exit the register R0 has .*/);
     expect(await attachedTo()).toEqual([]);
+  });
+
+  test("only the object that reads kernel fields: then it runs without them and says why", async () => {
+    using object = refusedObject();
+    using stage = openStage(["imds"], { objectFile: object.path });
+    expect(stage.redirector.pinsExecutable).toBe(false);
+    expect(stage.redirector.unpinnedReason).toContain(
+      `cannot load eBPF object "${object.path}" into the kernel: Invalid argument (EINVAL)`,
+    );
+    const [answer] = (await python(stage, "s = tcp(); s.connect(IMDS); say(ask(s))")) as [Answer];
+    expect(answer.record).toMatchObject({ realUid: 0, comm: "python3" });
+    expect(answer.record).not.toHaveProperty("executable");
   });
 
   test("a cgroup that does not exist", () => {
@@ -254,4 +270,12 @@ test("in a pid namespace of its own it exempts itself by the number the kernel k
   expect(pid).toBeLessThan(10);
   expect(kernelProcessId).toBeGreaterThan(10);
   expect(answer.record).not.toBeNull();
+});
+
+test("without libbpf it says which package to install", async () => {
+  const known = await run(["ldconfig", "-p"]);
+  const path = /libbpf\.so\.1 .* => (\S+)/.exec(known.stdout)?.[1];
+  if (path === undefined) throw new Error("libbpf.so.1 is not installed; install the package libbpf1");
+  const hidden = ["unshare", "--mount", "--", "sh", "-c", `mount --bind /dev/null ${path} && exec "$@"`, "sh"];
+  await expect(inAnotherProcess(hidden)).rejects.toThrow('cannot load "libbpf.so.1": not found; install the package libbpf1');
 });
