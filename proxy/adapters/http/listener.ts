@@ -29,6 +29,8 @@ export interface ListenerOptions {
 export interface Listener {
   readonly port: number;
   readonly connectionCount: number;
+  /** Client connections that are taken at once: the configured limit, or less where descriptors are scarce. */
+  readonly maxConnections: number;
   /** Accepts no more, closes idle connections, lets requests in progress finish for `graceMs`, then ends what is left. */
   stop(graceMs: number): Promise<void>;
 }
@@ -75,6 +77,10 @@ class HttpListener implements Listener, EngineContext {
 
   get port(): number {
     return this.#socket?.port ?? 0;
+  }
+
+  get maxConnections(): number {
+    return this.#cap;
   }
 
   get connectionCount(): number {

@@ -1,0 +1,247 @@
+// What breaks around the agent: the host, the key, the rules, the disk. It keeps running and stays closed.
+
+import { afterEach, describe, expect, test } from "bun:test";
+import { chmodSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { curl, GOAL_STATE, IMDS_INSTANCE, runProgram, World, type WorldOptions } from "../support/world.ts";
+
+let world: World | undefined;
+
+async function start(options: WorldOptions = {}): Promise<World> {
+  world = await World.start(options);
+  return world;
+}
+
+afterEach(async () => {
+  await world?.[Symbol.asyncDispose]();
+  world = undefined;
+});
+
+describe("key", () => {
+  test("is written for root alone and found again after a restart", async () => {
+    const { agent, folder, channelCalls, restartAgent } = bind(await start());
+    const [file = ""] = readdirSync(join(folder, "keys"));
+    expect(file).toEndWith(".key");
+    expect([statSync(join(folder, "keys")).mode & 0o777, statSync(join(folder, "keys", file)).mode & 0o777]).toEqual([0o700, 0o600]);
+    expect(agent.describe()).not.toMatch(/[0-9A-F]{64}/i);
+    expect(await restartAgent()).toBe(0);
+    expect((await curl(IMDS_INSTANCE)).status).toBe(200);
+    expect(await channelCalls("/secure-channel/key")).toHaveLength(2);
+  });
+
+  test("T-02: without a usable key under enforce: 503, and nothing unsigned leaves", async () => {
+    const { agent, host } = await start();
+    await host.addFaults({ kind: "status", status: 403, endpoint: "wireserver", method: "POST", pathPrefix: "/secure-channel/key" });
+    await host.startIncarnation();
+    await agent.line("key-dropped");
+    const answers = await Promise.all([curl(IMDS_INSTANCE), curl(GOAL_STATE), curl(IMDS_INSTANCE, { as: { uid: 65534, gid: 65534 } })]);
+    expect(answers.map(({ status, headers }) => [status, headers["retry-after"]])).toEqual([
+      [503, "2"],
+      [503, "2"],
+      [503, "2"],
+    ]);
+    expect(await (world as World).received("imds")).toHaveLength(0);
+    expect(await (world as World).unsignedLeft()).toHaveLength(0);
+  });
+
+  test("T-03: a new incarnation is followed without a restart, the old key signs nothing more", async () => {
+    const { agent, host, received } = bind(await start());
+    expect((await curl(IMDS_INSTANCE)).status).toBe(200);
+    await host.startIncarnation();
+    await agent.line("key-dropped");
+    await agent.line(
+      "secure-channel",
+      ({ message }) =>
+        String(message).startsWith("attested key") &&
+        agent.lines.filter(({ fields }) => String(fields.message).startsWith("attested key")).length === 2,
+    );
+    expect((await curl(IMDS_INSTANCE)).status).toBe(200);
+    expect((await received("imds")).map(({ signature }) => signature.kind)).toEqual(["valid", "valid"]);
+  });
+
+  test("a key file that others could read is not used", async () => {
+    const { agent, folder } = await start();
+    const [file = ""] = readdirSync(join(folder, "keys"));
+    chmodSync(join(folder, "keys", file), 0o644);
+    await agent.stop();
+    const again = await restartWithoutRedirect(world as World);
+    expect(String((await again.line("key-not-on-disk")).message)).toContain("file mode is 0644, want 0600");
+  });
+
+  test("a full disk: the key is not attested, and the agent says why", async () => {
+    const mount = await runProgram([
+      "sh",
+      "-c",
+      "mkdir -p /run/apa-full && mount -t tmpfs -o size=4k tmpfs /run/apa-full && head -c 4096 /dev/zero > /run/apa-full/filler",
+    ]);
+    expect(mount.stderr).toBe("");
+    try {
+      const { agent, host } = await start({ config: { latchKeyFolder: "/run/apa-full" }, awaitRedirect: [] });
+      const line = await agent.line("secure-channel", ({ message }) => String(message).includes("cannot save key"));
+      expect(String(line.message)).toContain("ENOSPC");
+      expect((await host.requests({ endpoint: "wireserver" })).filter(({ target }) => target.includes("attestation"))).toHaveLength(0);
+      expect((await curl("http://127.0.0.1:3080/health", {})).status).toBe(503);
+    } finally {
+      await world?.[Symbol.asyncDispose]();
+      world = undefined;
+      await runProgram(["umount", "/run/apa-full"]);
+      await runProgram(["rmdir", "/run/apa-full"]);
+    }
+  });
+
+  test.each([
+    ["a key that is not hex", { kind: "malformed-body" }],
+    ["an answer without end", { kind: "oversized-body", bodyBytes: 50_000_000 }],
+    ["a reset midway", { kind: "reset", during: "body" }],
+    ["nonsense instead of HTTP", { kind: "raw-answer", text: "SSH-2.0-hello\r\n" }],
+  ] as const)("%s at acquire leaves the channel unlatched and is told without the key", async (_what, fault) => {
+    const { agent, host } = await start({ host: { imds: "disabled", wireserver: "disabled" }, awaitRedirect: [] });
+    await host.addFaults({ ...fault, endpoint: "wireserver", method: "POST", pathPrefix: "/secure-channel/key", count: 1 });
+    await host.configure({ imds: "enforce" });
+    await agent.line("secure-channel", ({ message }) => String(message).startsWith("cannot acquire key"));
+    expect(agent.describe()).not.toMatch(/[0-9A-F]{64}/i);
+    // The fault is over: the next turn gets there.
+    await agent.line("redirect", ({ endpoint, guarded }) => endpoint === "imds" && guarded === true);
+  });
+});
+
+describe("host", () => {
+  test.each([
+    ["is down", { kind: "stop-listening" }],
+    ["resets connections", { kind: "reset-connections" }],
+    ["resets midway through its head", { kind: "reset", during: "head" }],
+    ["speaks nonsense", { kind: "raw-answer", text: "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx" }],
+  ] as const)("that %s gives 503 with Retry-After", async (_what, fault) => {
+    const { host } = await start();
+    await host.addFaults({ ...fault, endpoint: "imds" });
+    const answer = await curl(IMDS_INSTANCE);
+    expect([answer.status, answer.headers["retry-after"]]).toEqual([503, "1"]);
+    await host.clearFaults();
+    expect((await curl(IMDS_INSTANCE)).status).toBe(200);
+  });
+
+  test("that breaks midway through a body breaks the client's connection", async () => {
+    const { host } = await start();
+    await host.addFaults({ kind: "reset", during: "body", endpoint: "imds" });
+    const { code } = await runProgram(["curl", "-s", "-H", "Metadata: true", IMDS_INSTANCE]);
+    // 18: partial file, 56: connection reset.
+    expect([18, 56]).toContain(code);
+  });
+
+  test.each([-7200, 7200])("whose clock is %p seconds off accepts our signatures", async (clockOffsetSeconds) => {
+    await start({ host: { clockOffsetSeconds } });
+    expect((await curl(IMDS_INSTANCE)).status).toBe(200);
+  });
+
+  test("whose status cannot be read changes nothing", async () => {
+    const { host, agent } = await start();
+    for (const text of ["HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"]) {
+      await host.addFaults({ kind: "raw-answer", text, endpoint: "wireserver", pathPrefix: "/secure-channel/status" });
+      await agent.line("secure-channel", ({ message }) => String(message).startsWith("cannot read secure channel status"));
+      expect((await curl(IMDS_INSTANCE)).status).toBe(200);
+      await host.clearFaults();
+    }
+  });
+});
+
+describe("modes and rules", () => {
+  const denyAll = { id: "deny", defaultAccess: "deny" };
+
+  test("audit lets pass what enforce denies, and says so", async () => {
+    const { host, agent } = await start({ host: { imds: "audit", rules: { imds: denyAll } } });
+    expect((await curl(`${IMDS_INSTANCE}&when=audit`)).status).toBe(200);
+    expect(await agent.line("request-forwarded", ({ url }) => String(url).endsWith("when=audit"))).toMatchObject({
+      wouldDeny: "default-deny",
+      mode: "audit",
+    });
+    await host.configure({ imds: "enforce" });
+    await agent.line("rules-applied", ({ mode, endpoint }) => mode === "enforce" && endpoint === "imds");
+    expect((await curl(IMDS_INSTANCE)).status).toBe(403);
+  });
+
+  test("a disabled endpoint is not redirected; switching off and on works without a restart", async () => {
+    const { host, agent } = await start({ host: { imds: "enforce", rules: { imds: denyAll } } });
+    expect((await curl(IMDS_INSTANCE)).status).toBe(403);
+    await host.configure({ imds: "disabled" });
+    await agent.line("redirect", ({ endpoint, guarded }) => endpoint === "imds" && guarded === false);
+    expect((await curl(IMDS_INSTANCE)).headers["x-ms-azure-host-authorization"]).toBeUndefined();
+    await host.configure({ imds: "enforce" });
+    await agent.line(
+      "redirect",
+      ({ endpoint, guarded }) =>
+        endpoint === "imds" &&
+        guarded === true &&
+        agent.lines.filter(({ event, fields }) => event === "redirect" && fields.endpoint === "imds").length === 3,
+    );
+    expect((await curl(IMDS_INSTANCE)).status).toBe(403);
+  });
+
+  test("T-12: rules that cannot be used leave the last good ones in force, visibly", async () => {
+    const { host, agent } = await start({ host: { imds: "enforce", rules: { imds: denyAll } } });
+    await host.configure({ rules: { imds: { id: "broken", defaultAccess: "perhaps" } } });
+    expect(String((await agent.line("rules-refused")).message)).toContain('cannot use IMDS rules "broken"');
+    expect((await curl(IMDS_INSTANCE)).status).toBe(403);
+    await Bun.sleep(200);
+    expect(JSON.stringify((world as World).status())).toContain("perhaps");
+  });
+
+  test("T-13: broken rules from the start close the endpoint", async () => {
+    await start({ host: { imds: "enforce", rules: { imds: { id: "broken", defaultAccess: "perhaps" } } } });
+    expect((await curl(IMDS_INSTANCE)).status).toBe(403);
+    expect((await curl(GOAL_STATE)).status).toBe(200);
+  });
+
+  test("version 1.0 guards by its state word", async () => {
+    await start({ host: { channelVersion: "1.0", wireserver: "enforce", imds: "enforce" } });
+    expect((await curl(IMDS_INSTANCE)).status).toBe(200);
+    expect((await curl(GOAL_STATE, { as: { uid: 65534, gid: 65534 } })).status).toBe(403);
+    expect(await (world as World).unsignedLeft()).toHaveLength(0);
+  });
+
+  test("an unendorsed request that goes round us is refused by the host", async () => {
+    const { agent } = await start();
+    await agent.stop();
+    expect((await curl(IMDS_INSTANCE)).status).toBe(401);
+  });
+});
+
+describe("start and stop", () => {
+  test("SIGTERM ends cleanly and leaves nothing attached", async () => {
+    const { agent } = await start();
+    const during = await runProgram(["bpftool", "cgroup", "show", process.env.SANDBOX_CGROUP ?? ""]);
+    expect(during.stdout).toContain("connect4");
+    expect(await agent.stop()).toBe(0);
+    const after = await runProgram(["bpftool", "cgroup", "show", process.env.SANDBOX_CGROUP ?? ""]);
+    expect(after.stdout).not.toContain("connect4");
+  });
+
+  test("status.json tells the truth while running", async () => {
+    const one = await start();
+    await Bun.sleep(300);
+    expect(one.status()).toMatchObject({
+      proxyAgentStatus: {
+        status: "SUCCESS",
+        keyLatchStatus: { status: "RUNNING", states: { secureChannelState: "WireServer Enforce -  IMDS Enforce - HostGA Enforce" } },
+        ebpfProgramStatus: { status: "RUNNING" },
+        proxyListenerStatus: { status: "RUNNING" },
+      },
+    });
+  });
+});
+
+/** Methods that can be taken apart from their object. */
+function bind(one: World) {
+  return {
+    agent: one.agent,
+    folder: one.folder,
+    host: one.host,
+    restartAgent: () => one.restartAgent(),
+    channelCalls: (pathPrefix: string) => one.channelCalls(pathPrefix),
+    received: (endpoint: Parameters<World["received"]>[0]) => one.received(endpoint),
+  };
+}
+
+async function restartWithoutRedirect(one: World) {
+  await one.restartAgent([]);
+  return one.agent;
+}
