@@ -14,6 +14,7 @@ describe("stolen identities", () => {
   let world: World;
   let programs: string;
   let allowed: string;
+  let allowedCurl: string;
 
   beforeAll(async () => {
     programs = mkdtempSync(join(tmpdir(), "apa-programs-"));
@@ -22,20 +23,26 @@ describe("stolen identities", () => {
     allowed = join(programs, "allowed-sleep");
     copyFileSync("/usr/bin/sleep", allowed);
     chmodSync(allowed, 0o755);
+    allowedCurl = join(programs, "allowed-curl");
+    copyFileSync("/usr/bin/curl", allowedCurl);
+    chmodSync(allowedCurl, 0o755);
     const rules = {
       privileges: [{ name: "instance", path: "/metadata/instance" }],
       roles: [{ name: "reader", privileges: ["instance"] }],
       identities: [
         { name: "allowed-sleep", exePath: allowed },
+        { name: "allowed-curl", exePath: allowedCurl },
         { name: "root-only", userName: "root" },
       ],
-      roleAssignments: [{ role: "reader", identities: ["allowed-sleep", "root-only"] }],
+      roleAssignments: [{ role: "reader", identities: ["allowed-sleep", "allowed-curl", "root-only"] }],
     };
     world = await World.start({
       host: { imds: "enforce", rules: { imds: { id: "strict", defaultAccess: "deny", mode: "enforce", rules } } },
     });
   });
-  afterEach(() => process.kill(world.agent.pid, "SIGCONT"));
+  afterEach(() => {
+    if (world.agent.process.exitCode === null) process.kill(world.agent.pid, "SIGCONT");
+  });
   afterAll(async () => {
     await world[Symbol.asyncDispose]();
     rmSync(programs, { recursive: true, force: true });
@@ -48,14 +55,22 @@ describe("stolen identities", () => {
     return python(script, ids).finally(() => clearTimeout(resume));
   }
 
-  async function lastDoubts(): Promise<string> {
-    const line = await world.agent.line("request-denied");
+  async function doubtsAbout(processId: number): Promise<string> {
+    const line = await world.agent.line("request-denied", (fields) => fields.processId === processId);
     return JSON.stringify(line.doubts ?? []);
   }
 
   test("the rules hold: root may, nobody may not", async () => {
     expect((await curl(IMDS_INSTANCE)).status).toBe(200);
     expect((await curl(IMDS_INSTANCE, { as: NOBODY })).status).toBe(403);
+  });
+
+  test("T-39: the allowed program may; its look-alike mounted over the same path may not", async () => {
+    const args = ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", "-H", "Metadata: true", IMDS_INSTANCE];
+    expect((await runProgram([allowedCurl, ...args], NOBODY)).stdout).toBe("200");
+    // In a mount namespace of his own a user with a container can put any file where the allowed one is.
+    const script = `mount --bind /usr/bin/curl ${allowedCurl} && exec setpriv --reuid=65534 --regid=65534 --clear-groups ${[allowedCurl, ...args].map((word) => `'${word}'`).join(" ")}`;
+    expect((await runProgram(["unshare", "-m", "sh", "-c", script])).stdout).toBe("403");
   });
 
   test("T-30: uid 1000 with gid 0 is not root", async () => {
@@ -85,6 +100,8 @@ print(c.getresponse().status)`;
 import os, socket, sys
 s = socket.create_connection(("169.254.169.254", 80))
 s.sendall(${GET})
+print(os.getpid())
+sys.stdout.flush()
 if os.fork() == 0:
     s.settimeout(10)
     print(s.recv(200).split(b"\\r\\n")[0].decode())
@@ -92,8 +109,9 @@ if os.fork() == 0:
     os._exit(0)
 s.set_inheritable(True)
 os.execv("${allowed}", ["allowed-sleep", "4"])`;
-    expect(await whileStopped(script)).toBe("HTTP/1.1 403 Forbidden");
-    expect(await lastDoubts()).toContain("executable");
+    const [pid, status] = (await whileStopped(script)).split("\n");
+    expect(status).toBe("HTTP/1.1 403 Forbidden");
+    expect(await doubtsAbout(Number(pid))).toContain("runs another program than when it connected");
   });
 
   test("T-34: a reused process id gains nothing", async () => {
@@ -106,6 +124,8 @@ r, w = os.pipe()
 attacker = os.getpid()
 if os.fork() == 0:
     os.setsid()
+    for fd in (1, 2):
+        os.dup2(os.open("/dev/null", os.O_WRONLY), fd)
     s.settimeout(15)
     answer = s.recv(200).split(b"\\r\\n")[0].decode()
     open(sys.argv[1], "w").write(answer)
@@ -219,6 +239,7 @@ print(codes)`;
     const { stdout } = await runProgram(["unshare", "-n", "sh", "-c", inside]);
     // 7: connect(2) itself failed.
     expect(stdout).toBe("000 7");
-    await world.restartAgent();
+    await world.agent.stop();
+    expect(world.status()).toMatchObject({ agentDetails: { redirectCounters: { refusedForeignNamespace: 1 } } });
   });
 });
