@@ -58,7 +58,8 @@ export class ClientExchange implements Exchange, RelayOwner {
     if (framing.kind === "length" && framing.lengthBytes > maxBytes)
       return Promise.resolve(err({ kind: "too-large", limitBytes: maxBytes }));
     this.#bodyTaken = true;
-    this.#buffer = new BodyBuffer(this.#link.context.budget, maxBytes);
+    // A declared length also bounds how far the buffer grows ahead of what has arrived.
+    this.#buffer = new BodyBuffer(this.#link.context.budget, framing.kind === "length" ? framing.lengthBytes : maxBytes);
     const { context, stream, input } = this.#link;
     this.#bufferDeadlineMs = context.nowMs + context.limits.bufferedBodyMs;
     this.#state = "reading";
@@ -66,7 +67,7 @@ export class ClientExchange implements Exchange, RelayOwner {
     const { promise, resolve } = Promise.withResolvers<Result<Uint8Array, BodyFailure>>();
     this.#resolveBody = resolve;
     stream.resume();
-    this.#fillBuffer(this.#body, this.#buffer, maxBytes);
+    this.#fillBuffer(this.#body, this.#buffer);
     return promise;
   }
 
@@ -107,7 +108,7 @@ export class ClientExchange implements Exchange, RelayOwner {
   /** More input has arrived, or it has ended. */
   onInput(): void {
     if (this.#state === "reading" && this.#body !== undefined && this.#buffer !== undefined) {
-      this.#fillBuffer(this.#body, this.#buffer, this.#buffer.limitBytes);
+      this.#fillBuffer(this.#body, this.#buffer);
     } else {
       this.#relay?.onInput();
     }
@@ -152,11 +153,11 @@ export class ClientExchange implements Exchange, RelayOwner {
 
   // ---- body ----
 
-  #fillBuffer(body: BodyDecoder, buffer: BodyBuffer, maxBytes: number): void {
+  #fillBuffer(body: BodyDecoder, buffer: BodyBuffer): void {
     const { input, inputEnded, context } = this.#link;
     if (input.length > 0) input.consumeTo(body.feed(input.bytes, input.start, input.end, buffer));
     if (buffer.failure === "too-large") {
-      this.#settleBody(err({ kind: "too-large", limitBytes: maxBytes }));
+      this.#settleBody(err({ kind: "too-large", limitBytes: buffer.limitBytes }));
       return;
     }
     if (buffer.failure === "busy") {

@@ -13,6 +13,8 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const UNSENDABLE_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const SPACE = 32;
 const TAB = 9;
+const CR = 13;
+const LF = 10;
 
 const NOT_A_LINE_END: FieldRefusal = { kind: "malformed", detail: "a line does not end in exactly CR LF" };
 const NO_NAME: FieldRefusal = { kind: "malformed", detail: "a header line has no name and colon" };
@@ -43,6 +45,14 @@ export function parseFieldLines(text: string, from: number, maxFields: number): 
     at = lineFeed + 1;
   }
   return ok(fields);
+}
+
+/** True when a line in `bytes[start, to)` ends in LF without CR: no head that holds one can become valid. */
+export function hasBareLineFeed(bytes: Buffer, start: number, to: number): boolean {
+  for (let at = bytes.indexOf(LF, start); at >= 0 && at < to; at = bytes.indexOf(LF, at + 1)) {
+    if (at === start || bytes[at - 1] !== CR) return true;
+  }
+  return false;
 }
 
 function isBlank(code: number): boolean {

@@ -3,7 +3,7 @@
 
 import type { BodyFraming, HeaderField, RequestHead } from "../../core/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { connectionTokens, isLookAlike, parseContentLength, parseFieldLines } from "./header-fields.ts";
+import { connectionTokens, hasBareLineFeed, isLookAlike, parseContentLength, parseFieldLines } from "./header-fields.ts";
 import { MAX_HEAD_BYTES, MAX_METHOD_BYTES, MAX_REQUEST_FIELDS, MAX_TARGET_BYTES } from "./limits.ts";
 
 export interface HeadRefusal {
@@ -74,13 +74,6 @@ function tooLong(bytes: Buffer, start: number, to: number): HeadScan {
   const lineEnd = bytes.indexOf("\r\n", start, "latin1");
   const lineBytes = (lineEnd < 0 ? to : lineEnd) - start;
   return lineBytes > MAX_REQUEST_LINE_BYTES ? refused(414, "the request target is too long") : refused(431, "the request head is too long");
-}
-
-function hasBareLineFeed(bytes: Buffer, start: number, to: number): boolean {
-  for (let at = bytes.indexOf(LF, start); at >= 0 && at < to; at = bytes.indexOf(LF, at + 1)) {
-    if (at === start || bytes[at - 1] !== CR) return true;
-  }
-  return false;
 }
 
 /**

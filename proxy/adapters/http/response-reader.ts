@@ -3,6 +3,7 @@
 
 import type { ResponseHead } from "../../core/http-message.ts";
 import { type BodyDecoder, ChunkDecoder, LengthDecoder, type PayloadSink } from "./body.ts";
+import { hasBareLineFeed } from "./header-fields.ts";
 import { InputBuffer } from "./input-buffer.ts";
 import { MAX_HEAD_BYTES, MAX_INTERIM_RESPONSES } from "./limits.ts";
 import { parseResponseHead } from "./response-head.ts";
@@ -96,6 +97,7 @@ export class ResponseReader implements PayloadSink {
     const { bytes, start, end } = this.#input;
     const prefix = bytes.toString("latin1", start, Math.min(end, start + 7));
     if (!"HTTP/1.".startsWith(prefix)) this.#fail("not an HTTP/1 response");
+    else if (hasBareLineFeed(bytes, start, end)) this.#fail("a line ends in a bare LF");
   }
 
   #startBody(head: ResponseHead): void {
