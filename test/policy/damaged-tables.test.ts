@@ -5,6 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { planRules } from "../../proxy/adapters/policy/rule-plan.ts";
 import { sealTables, writeTables } from "../../proxy/adapters/policy/rule-tables.ts";
+import { HEADER, NONE, ROW_WORDS, SECTION_NAMES, type SectionName } from "../../proxy/adapters/policy/table-layout.ts";
 import { parseRuleItem } from "../../proxy/core/rules.ts";
 import { claimsOf } from "../support/claims.ts";
 import { assemble, loadPolicy } from "../support/policy-build.ts";
@@ -25,6 +26,25 @@ function tablesOf(item: PlainItem): Uint8Array<ArrayBuffer> {
   const tables = writeTables(plan.value, rules.value.defaultAccess, "imds");
   if (!tables.ok) throw new Error(tables.error.kind);
   return tables.value;
+}
+
+type RowSection = Exclude<SectionName, "text">;
+
+function sectionOf(words: Uint32Array, name: SectionName): { readonly firstWord: number; readonly rows: number } {
+  const at = HEADER.sections + 2 * SECTION_NAMES.indexOf(name);
+  return { firstWord: (words[at] ?? 0) / 4, rows: words[at + 1] ?? 0 };
+}
+
+/** Replaces a word in every used row of a section, and makes the checksum right again. */
+function withWord(tables: Uint8Array<ArrayBuffer>, name: RowSection, word: number, replace: (found: number) => number): Uint8Array {
+  const words = new Uint32Array(tables.slice().buffer);
+  const { firstWord, rows } = sectionOf(words, name);
+  for (let row = 0; row < rows; row++) {
+    const at = firstWord + row * ROW_WORDS[name] + word;
+    words[at] = replace(words[at] ?? 0);
+  }
+  sealTables(words);
+  return new Uint8Array(words.buffer);
 }
 
 describe(`damaged tables (seed ${SEED})`, () => {
@@ -90,6 +110,74 @@ describe(`damaged tables (seed ${SEED})`, () => {
     expect(loadPolicy(assemble(new Uint8Array(), new Uint8Array()))).toMatchObject({
       ok: false,
       error: { kind: "refused-to-start", cause: "this component holds no rules" },
+    });
+  });
+
+  describe("that name a row one past the last fail the call", () => {
+    const tables = tablesOf({
+      defaultAccess: "allow",
+      mode: "enforce",
+      id: "one",
+      rules: {
+        privileges: [
+          { name: "plain", path: "/a" },
+          { name: "constrained", path: "/b", queryParameters: { k: "v", m: "w" } },
+        ],
+        roles: [{ name: "r", privileges: ["plain", "constrained"] }],
+        identities: [{ name: "alice", userName: "alice" }],
+        roleAssignments: [{ role: "r", identities: ["alice"] }],
+      },
+    });
+    const words = new Uint32Array(tables.buffer);
+    const past = (name: SectionName) => sectionOf(words, name).rows;
+    const query = [
+      { name: "k", value: "v" },
+      { name: "m", value: "w" },
+    ];
+    const ask = (bytes: Uint8Array, segment: string, userName = "alice") => {
+      const policy = loadPolicy(assemble(bytes, new Uint8Array()));
+      if (!policy.ok) throw new Error(policy.error.kind);
+      const request = { endpoint: "imds", method: "GET", segments: [segment], trailingSlash: false, query } as const;
+      return policy.value.evaluate(request, claimsOf({ userName })).reason;
+    };
+
+    test("not so when nothing is changed", () => {
+      const same = withWord(tables, "nodes", 0, (found) => found);
+      expect([ask(same, "a"), ask(same, "b"), ask(same, "c")]).toEqual(["granted", "granted", "default-allow"]);
+    });
+
+    test.each<[string, string, RowSection, number, (found: number) => number]>([
+      ["a node's pattern", "a", "nodes", 0, (found) => (found === NONE ? NONE : past("patterns"))],
+      ["a pattern's constraints", "b", "patterns", 1, () => past("constraints")],
+      ["a constraint's parameter", "b", "constraints", 0, () => past("parameters")],
+      ["a parameter's query name", "b", "parameters", 0, () => past("strings")],
+      ["a listed pattern", "b", "patternLists", 0, () => past("patterns")],
+      ["a selector's list", "a", "selectors", 0, () => past("identityLists")],
+      ["a selector's list size", "a", "selectors", 1, () => past("identityLists") + 1],
+      ["a listed identity", "a", "identityLists", 0, () => past("identities")],
+      ["an identity's selector", "a", "identities", 0, () => past("selectors") + 1],
+      ["an identity's names", "a", "identities", 5, () => past("identityNames")],
+      ["the number of an identity's names", "a", "identities", 6, () => 0],
+      ["an identity's name", "a", "identityNames", 0, () => past("strings")],
+      ["an indexed text", "a", "textIndex", 2, () => past("strings")],
+      ["an indexed value", "a", "textIndex", 3, (found) => (found === 0 ? 0 : past("strings") + past("nodes"))],
+      ["a text's place", "a", "strings", 0, () => past("text") + 1],
+    ])("%s", (_, segment, section, word, replace) => {
+      expect(ask(withWord(tables, section, word, replace), segment)).toBe("policy-failed");
+    });
+
+    test("a pattern's name, which only a refused caller gets to see", () => {
+      const bytes = withWord(tables, "patterns", 0, () => past("strings"));
+      expect([ask(bytes, "a", "bob"), ask(bytes, "a")]).toEqual(["policy-failed", "granted"]);
+    });
+
+    test("a text's length, which then fits nothing or fails", () => {
+      expect(["policy-failed", "default-allow"]).toContain(
+        ask(
+          withWord(tables, "strings", 1, () => past("text") + 1),
+          "a",
+        ),
+      );
     });
   });
 });

@@ -4,6 +4,7 @@ import { compilePolicy, loadPolicy, policyIdOf, readCompiledRules } from "../../
 import type { CanonicalRequest } from "../../core/canonical-request.ts";
 import type { Endpoint } from "../../core/endpoint.ts";
 import { parseRuleItem, type RuleSet, renderRuleError } from "../../core/rules.ts";
+import { hashText } from "./hash-index.ts";
 import { extractCoreModule } from "./wasm-binary.ts";
 
 function rulesOf(json: unknown): RuleSet {
@@ -94,6 +95,52 @@ describe("compilePolicy", () => {
     if (!policy.ok) throw new Error(policy.error.kind);
     const last = request(["metadata", "part49", "item9999"], [{ name: "api", value: "0" }]);
     expect(policy.value.evaluate(last, claimsOf({ userName: "user9999", userGroups: ["users"] })).rule).toBe("p9999/i9999");
+  });
+
+  test("names the identity that really holds the grant, also among identities with equal selectors", () => {
+    const rules = rulesOf({
+      ...small,
+      rules: {
+        privileges: ["one", "two"].map((name) => ({ name, path: `/${name}` })),
+        roles: ["one", "two"].map((name) => ({ name, privileges: [name] })),
+        identities: [
+          { name: "both", userName: "alice" },
+          { name: "first", userName: "bob" },
+          { name: "second", userName: "bob" },
+        ],
+        roleAssignments: [
+          { role: "one", identities: ["both", "first"] },
+          { role: "two", identities: ["both", "second"] },
+        ],
+      },
+    });
+    const policy = loadPolicy(compiled(rules));
+    if (!policy.ok) throw new Error(policy.error.kind);
+    const ruleFor = (userName: string, path: string) => policy.value.evaluate(request([path], []), claimsOf({ userName })).rule;
+    expect([ruleFor("alice", "one"), ruleFor("alice", "two")]).toEqual(["one/both", "two/both"]);
+    expect([ruleFor("bob", "one"), ruleFor("bob", "two")]).toEqual(["one/first", "two/second"]);
+  });
+
+  test("does not take another path for a rule's because their hashes are equal", () => {
+    // Both lie under the root, whose scope is 0; so small a table keeps the first seed, 0.
+    const encoder = new TextEncoder();
+    const seen = new Map<number, string>();
+    const pairs: [string, string][] = [];
+    for (let i = 0; i < 300_000; i++) {
+      const text = `${i}-${Math.imul(i, 0x9e3779b1) >>> 0}`;
+      const hash = hashText(0, 0, encoder.encode(text));
+      const other = seen.get(hash);
+      if (other !== undefined) pairs.push([other, text]);
+      seen.set(hash, text);
+    }
+    expect(pairs.length).toBeGreaterThan(0);
+    for (const [ruled, twin] of pairs) {
+      const privileges = [{ name: "token", path: `/${ruled}` }];
+      const policy = loadPolicy(compiled(rulesOf({ ...small, defaultAccess: "allow", rules: { ...small.rules, privileges } })));
+      if (!policy.ok) throw new Error(policy.error.kind);
+      expect(policy.value.evaluate(request([ruled], []), claimsOf({})).reason).toBe("not-granted");
+      expect(policy.value.evaluate(request([twin], []), claimsOf({})).reason).toBe("default-allow");
+    }
   });
 
   test("refuses more text than fits", () => {

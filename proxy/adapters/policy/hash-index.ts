@@ -100,7 +100,8 @@ function stirred(value: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-function hashText(seed: number, scope: number, bytes: Uint8Array): number {
+/** FNV-1a with a final stir; the engine computes the same. Exported for a test that looks for collisions. */
+export function hashText(seed: number, scope: number, bytes: Uint8Array): number {
   let hash = Math.imul(seed ^ scope, 0x9e3779b1);
   for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193);
   return stirred(hash);
