@@ -75,6 +75,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     port: LISTENER_PORT,
     limits: DEFAULT_HTTP_LIMITS,
     accept: (peer) => admit(peer),
+    onRefusal: (peer, responseStatus, detail) =>
+      log.info("request-denied", { reason: "malformed-head", responseStatus, detail, clientIp: peer.address, clientPort: peer.port }),
     onError: (where, error) =>
       log.error("internal-error", { where, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   });
