@@ -280,6 +280,46 @@ describe("defects of a handler end one connection and no other", () => {
     expect(engine.bugs).toEqual(["handler: boom"]);
   });
 
+  test("one that throws while the host still thinks: 500, and the host's connection ends", async () => {
+    await using host = await startRawHost(() => {});
+    await using engine = startEngine({
+      hostPort: host.port,
+      handle: async (exchange, engineNow) => {
+        void forwardStreamed(exchange, engineNow);
+        await eventually(() => host.connections[0]?.text.includes("\r\n\r\n") === true);
+        throw new Error("boom");
+      },
+    });
+    const client = await connectRaw(engine.port);
+    client.send(request());
+    expect(statuses(await client.untilEnd())).toBe("500");
+    await host.connections[0]?.closed;
+    expect(engine.outcomes).toEqual([{ kind: "client-gone" }]);
+    expect(engine.bugs).toEqual(["handler: boom"]);
+  });
+
+  test("one that asks for a field that cannot be sent: 503 from the agent, the host's connection ends", async () => {
+    await using host = await startAnsweringHost(() => OK);
+    await using engine = startEngine({
+      hostPort: host.port,
+      handle: async (exchange, engineNow) => {
+        const outcome = await exchange.forward(engineNow.host, {
+          method: "GET",
+          head: Buffer.from(request()),
+          body: { kind: "buffered", bytes: Buffer.alloc(0) },
+          addedResponseHeaders: [["x-bad", "a\r\nb"]],
+        });
+        if (outcome.kind === "host-failed") exchange.answer(reply(503));
+      },
+    });
+    const client = await connectRaw(engine.port);
+    client.send(request());
+    await client.until((peer) => statuses(peer.text) === "503");
+    expect(client.text).not.toContain("x-bad");
+    expect(engine.bugs).toEqual(['host connection: internal error: header field "x-bad" cannot be sent']);
+    client.reset();
+  });
+
   test("one that keeps its exchange cannot write into the next request's answer", async () => {
     const kept: Exchange[] = [];
     await using engine = startEngine({
@@ -326,6 +366,22 @@ describe("admission", () => {
     for (const client of [...clients, next]) client.reset();
     await eventually(() => engine.listener.connectionCount === 0);
     expect([engine.opened, engine.closed]).toEqual([4, 4]);
+  });
+
+  test("far over the cap there is only a reset, and every connection is counted out", async () => {
+    await using engine = startEngine({ limits: { maxConnections: 1 }, handle: async (exchange) => exchange.answer(reply(200)) });
+    const held = await connectRaw(engine.port);
+    const clients = await Promise.all(Array.from({ length: 100 }, () => connectRaw(engine.port).catch(() => undefined)));
+    await pause(50);
+    expect(engine.listener.connectionCount).toBe(65);
+    for (const client of [held, ...clients]) client?.reset();
+    await eventually(() => engine.listener.connectionCount === 0);
+    const next = await connectRaw(engine.port);
+    next.send(request());
+    await next.until((peer) => statuses(peer.text) === "200");
+    next.reset();
+    await eventually(() => engine.closed === 2);
+    expect([engine.opened, engine.bugs.length]).toEqual([2, 0]);
   });
 
   test("an admission that throws ends that connection only", async () => {

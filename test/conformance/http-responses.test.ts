@@ -84,6 +84,11 @@ describe("responses reach the client as the host made them", () => {
     expect(await answerTo(get("GET", "1.0"), response)).toBe(`HTTP/1.1 200 OK\r\n${ADDED}Connection: close\r\n\r\nhello world`);
   });
 
+  test("a client of HTTP/1.0 never hears of chunks, not even in the answer to HEAD", async () => {
+    const response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n";
+    expect(await answerTo(get("HEAD", "1.0"), response)).toBe(`HTTP/1.1 200 OK\r\nA: b\r\n${ADDED}Connection: close\r\n\r\n`);
+  });
+
   test("a response without length ends when the host closes, and then the client's connection does", async () => {
     expect(await answerTo(get(), ["HTTP/1.1 200 OK\r\n\r\nhel", "lo"], true)).toBe(
       `HTTP/1.1 200 OK\r\n${ADDED}Connection: close\r\n\r\nhello`,

@@ -131,10 +131,13 @@ export class ClientExchange implements Exchange, RelayOwner {
   /** The handler broke: the client gets 500 if nothing of another answer has left, else a broken connection. */
   fail(): void {
     if (this.#state === "answered" || this.#state === "over") return;
-    const midway = this.#state === "forwarding";
+    const clean = this.#relay?.abandon() ?? true;
+    this.#relay = undefined;
     this.#state = "over";
     this.#buffer?.release();
-    if (midway) {
+    // A handler that reads or forwards without waiting for it learns nothing more.
+    this.#settlePending();
+    if (!clean) {
       this.#link.abort();
       return;
     }
@@ -143,12 +146,19 @@ export class ClientExchange implements Exchange, RelayOwner {
   }
 
   onClientGone(): void {
-    const wasForwarding = this.#state === "forwarding";
     if (this.#state !== "answered") this.#state = "over";
     this.#buffer?.release();
+    this.#relay?.abandon();
+    this.#relay = undefined;
+    this.#settlePending();
+  }
+
+  /** Tells a handler that still waits that there is nobody to serve any more. */
+  #settlePending(): void {
     this.#resolveBody?.(err(CLIENT_GONE));
     this.#resolveBody = undefined;
-    if (wasForwarding) this.#relay?.onClientGone();
+    this.#resolveForward?.(CLIENT_GONE);
+    this.#resolveForward = undefined;
   }
 
   // ---- body ----

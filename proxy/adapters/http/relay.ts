@@ -360,10 +360,12 @@ export class Relay implements UpstreamEvents, PayloadSink {
     return moved;
   }
 
-  /** The client is gone: so is its connection to the host. */
-  onClientGone(): void {
+  /** Stops at once without an outcome. True when nothing of the final response has left, so that another answer may. */
+  abandon(): boolean {
+    this.#state = "ended";
+    this.#heldHead = undefined;
     this.#dropUpstream();
-    this.#end({ kind: "client-gone" }, "abort");
+    return !this.#headWritten;
   }
 
   #dropUpstream(): void {

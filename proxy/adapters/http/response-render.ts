@@ -16,7 +16,7 @@ export interface ResponseShape {
 
 export function renderResponseHead(head: ResponseHead, shape: ResponseShape): string {
   const nominated = connectionTokens(head.headers);
-  const dropChunked = shape.dechunk || head.status === 204 || head.status === 304;
+  const dropChunked = shape.dechunk || shape.clientMinorVersion === 0 || head.status === 204 || head.status === 304;
   let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
   for (const [name, value] of head.headers) {
     if (!isHopByHop(name, dropChunked) && !(nominated.length > 0 && isNominated(name, nominated))) text += `${name}: ${value}\r\n`;

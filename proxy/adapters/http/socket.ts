@@ -196,7 +196,10 @@ export function listenTcp(address: ListenAddress, accept: Accept, report: Report
       open(socket) {
         const stream = new BunStream(socket, DEAF);
         socket.data = stream;
-        stream.setEvents(accept(stream, { address: socket.remoteAddress, port: socket.remotePort }));
+        const events = accept(stream, { address: socket.remoteAddress, port: socket.remotePort });
+        stream.setEvents(events);
+        // Closed while its fate was being decided: the owner was not listening yet.
+        if (stream.closed) events.onClose();
       },
       data: (socket, bytes) => socket.data.received(bytes),
       drain: (socket) => socket.data.writable(),
