@@ -196,7 +196,8 @@ export function listenTcp(address: ListenAddress, accept: Accept, report: Report
       open(socket) {
         const stream = new BunStream(socket, DEAF);
         socket.data = stream;
-        const events = accept(stream, { address: socket.remoteAddress, port: socket.remotePort });
+        // A peer that reset before we accepted has no address any more, whatever the types say: it is nobody.
+        const events = accept(stream, { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
         stream.setEvents(events);
         // Closed while its fate was being decided: the owner was not listening yet.
         if (stream.closed) events.onClose();
