@@ -5,7 +5,7 @@ import { linkSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { makeIdentify } from "../../proxy/adapters/proc/identify.ts";
 import type { AuditRecord } from "../../proxy/core/caller.ts";
-import { openWorkshop, pinnedRecord, programOf, untilRuns, type Workshop } from "../support/pinned-process.ts";
+import { NOTHING, openWorkshop, pinnedRecord, programOf, untilRuns, type Workshop } from "../support/pinned-process.ts";
 
 const PEER = { address: "127.0.0.1", port: 40_000 };
 const identify = makeIdentify({ kernelProcessId: process.pid });
@@ -116,7 +116,7 @@ describe("the executable is unknown", () => {
       await untilRuns(pid, path);
       const record = pinnedRecord(pid);
       process.kill(pid, "SIGKILL");
-      await untilRuns(pid, "nothing");
+      await untilRuns(pid, NOTHING);
       expect(await programIn(record)).toMatchObject({ path: undefined, commandLine: "", doubts: [`process ${pid} has exited`] });
     } finally {
       parent.kill();

@@ -8,6 +8,8 @@ import type { AuditRecord, Caller } from "../../proxy/core/caller.ts";
 
 const O_PATH = 0o10000000;
 const PATIENCE_MS = 5_000;
+/** What {@link untilRuns} finds of a process that has ended. */
+export const NOTHING = "nothing";
 
 /** The record of a process as it is now. */
 export function pinnedRecord(pid: number, change: Partial<AuditRecord> = {}): AuditRecord {
@@ -119,9 +121,10 @@ export async function untilRuns(pid: number, executable: string | Buffer): Promi
     try {
       found = readlinkSync(`/proc/${pid}/exe`, { encoding: "buffer" }).toString("latin1");
     } catch {
-      found = "nothing";
+      found = NOTHING;
     }
-    if (found === want) return;
+    // During execve(2) the executable is there before the arguments are.
+    if (found === want && (found === NOTHING || readFileSync(`/proc/${pid}/cmdline`).length > 0)) return;
   }
   throw new Error(`process ${pid} runs "${found}", want "${want}"`);
 }
