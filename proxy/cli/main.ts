@@ -49,6 +49,9 @@ if (import.meta.main) {
       process.exitCode = EXIT.usage;
       break;
     case "run": {
+      const { widenThreadPool } = await import("../adapters/native/thread-pool.ts");
+      // Before anything uses the pool: its size is read once.
+      widenThreadPool();
       const { run } = await import("./run.ts");
       await run(VERSION, command.configPath);
     }
