@@ -27,7 +27,7 @@ function read(method: string, url: string) {
 }
 
 describe("canonicalise", () => {
-  test.each(vectors.vectors.map((vector) => [vector.id, vector as Vector] as const))("reads vector %s", (_id, vector) => {
+  test.each(vectors.vectors.map((vector) => [vector.id, vector as Vector] as const))("T-60: reads vector %s", (_id, vector) => {
     const found = read(vector.method, vector.url);
     if (vector.canonical === undefined) {
       expect(found.error).toBe(vector.error as never);
@@ -63,7 +63,7 @@ describe("canonicalise", () => {
     ["http://256.1.1.1/x", "CANON_HOST"],
     ["http://4294967296/x", "CANON_HOST"],
     ["ftp://169.254.169.254/x", "CANON_SCHEME"],
-  ])("an absolute-form target must name the endpoint it was sent to: %s", (target, error) => {
+  ])("T-61: an absolute-form target must name the endpoint it was sent to: %s", (target, error) => {
     const found = canonicalise("imds", "GET", target);
     expect(found.ok ? undefined : found.error).toBe(error as never);
   });

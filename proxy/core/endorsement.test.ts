@@ -166,7 +166,7 @@ describe("endorse", () => {
     [[["Host", "h"]], "/x?a=bc&ab=c", "colliding-parameters"],
     [[["Host", "h"]], "http://169.254.169.254?a=bc&ab=c", "colliding-parameters"],
     [[["Host", "h"]], "/x?abc&ab=c", "colliding-parameters"],
-  ] as const)("refuses %j %s: part of it would leave unsigned", (headers, target, kind) => {
+  ] as const)("T-59: refuses %j %s: part of it would leave unsigned", (headers, target, kind) => {
     const made = endorse(permit(), { head: headOf(headers, target), body: { kind: "none" }, isRoot: false, date: DATE, key: K1 });
     expect(made.ok ? "endorsed" : made.error.kind).toBe(kind);
   });

@@ -73,7 +73,7 @@ describe("parseKeyStatus", () => {
       JSON.stringify({ ...V2, authorizationRules: { imds: { ...ITEM, defaultAccess: undefined } } }),
       "/authorizationRules/imds/defaultAccess",
     ],
-  ])("refuses %s", (text, pointer) => {
+  ])("T-15: refuses %s", (text, pointer) => {
     const found = parseKeyStatus(text);
     expect(found.ok ? "accepted" : found.error.pointer).toBe(pointer);
   });

@@ -72,7 +72,7 @@ describe("buffered bodies", () => {
     expect(statuses(await client.untilEnd())).toBe("413");
   });
 
-  test("all bodies together stay within the budget, and its share comes back", async () => {
+  test("T-53: all bodies together stay within the budget, and its share comes back", async () => {
     await using host = await startAnsweringHost(() => OK);
     await using engine = startEngine({ hostPort: host.port, limits: { maxBufferedBodyBytes: 700_000 } });
     const holder = await connectRaw(engine.port);

@@ -18,7 +18,7 @@ async function eventually(condition: () => boolean): Promise<void> {
 }
 
 describe("connections to the host", () => {
-  test("belong to one client each, are kept for its next request, and end with it", async () => {
+  test("T-54: belong to one client each, are kept for its next request, and end with it", async () => {
     await using host = await startAnsweringHost(() => OK);
     await using engine = startEngine({ hostPort: host.port });
     const first = await connectRaw(engine.port);
@@ -101,7 +101,7 @@ describe("connections to the host", () => {
     client.reset();
   });
 
-  test.each(["POST", "PATCH"])("%s on one that proves dead is not sent again: the agent answers", async (method) => {
+  test.each(["POST", "PATCH"])("T-56: %s on one that proves dead is not sent again: the agent answers", async (method) => {
     await using host = await startStaleHost();
     await using engine = startEngine({ hostPort: host.port });
     const client = await connectRaw(engine.port);
@@ -352,7 +352,7 @@ describe("admission", () => {
     expect(engine.closed).toBe(0);
   });
 
-  test("over the cap there is 503, and room again when a connection ends", async () => {
+  test("T-58: over the cap there is 503, and room again when a connection ends", async () => {
     await using engine = startEngine({ limits: { maxConnections: 3 }, handle: async (exchange) => exchange.answer(reply(200)) });
     const clients: RawPeer[] = [];
     for (let index = 0; index < 3; index++) clients.push(await connectRaw(engine.port));

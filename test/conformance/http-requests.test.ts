@@ -48,7 +48,7 @@ const HOSTILE: readonly (readonly [string, string, string, number])[] = [
 
 describe.each(["in one piece", "byte by byte"])("requests sent %s", (how) => {
   test.each(HOSTILE.filter(([, bytes]) => how === "in one piece" || bytes.length < 1000))(
-    "%s",
+    "T-50: %s",
     async (_name, bytes, expected, forwarded) => {
       await using host = await startAnsweringHost(() => OK);
       await using engine = startEngine({ hostPort: host.port });
@@ -138,7 +138,7 @@ test("a client of HTTP/1.0 is kept only when it asks for it", async () => {
 });
 
 describe("waiting clients", () => {
-  test("a head that does not end in time gets 408, however it drips", async () => {
+  test("T-52: a head that does not end in time gets 408, however it drips", async () => {
     await using engine = startEngine({ limits: { headMs: 150 } });
     const client = await connectRaw(engine.port);
     client.send("GET /x HTTP/1.1\r\n");

@@ -217,7 +217,7 @@ describe("a response that breaks midway breaks the client's connection", () => {
     ["an open end cut short by reset", "HTTP/1.1 200 OK\r\n\r\nhello", (host: RawPeer) => host.reset()],
     ["malformed chunks", `${chunkedHead}5\r\nhello\r\n`, (host: RawPeer) => host.send("zz\r\n0\r\n\r\n")],
     ["a framing trailer", `${chunkedHead}5\r\nhello\r\n`, (host: RawPeer) => host.send("0\r\nContent-Length: 5\r\n\r\n")],
-  ])("%s", async (_name, start, breakIt) => {
+  ])("T-55: %s", async (_name, start, breakIt) => {
     let connection: RawPeer | undefined;
     await ask(
       get(),
@@ -249,7 +249,7 @@ describe("a response that breaks midway breaks the client's connection", () => {
   }, 5_000);
 });
 
-test("more bytes than the response has are not taken for the next response", async () => {
+test("T-57: more bytes than the response has are not taken for the next response", async () => {
   await using host = await startRawHost(async (connection, index) => {
     await connection.untilText("\r\n\r\n");
     connection.send(`HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n${index}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`);

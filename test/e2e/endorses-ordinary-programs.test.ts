@@ -35,7 +35,7 @@ print(urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request,
     expect(await python(code, NOBODY)).toBe("200");
   });
 
-  test("an IPv6 socket to the mapped address, which sees the address it asked for", async () => {
+  test("T-42: an IPv6 socket to the mapped address, which sees the address it asked for", async () => {
     const code = `
 import socket
 s = socket.socket(socket.AF_INET6)
@@ -94,7 +94,7 @@ print(s.recv(100).split(b"\\r\\n")[0].decode())`;
     expect(record?.claims).toBe('{ "isRoot": "false"}');
   });
 
-  test("the host still sees X-Forwarded-For, also when the client tries to have it stripped", async () => {
+  test("T-19: the host still sees X-Forwarded-For, also when the client tries to have it stripped", async () => {
     const answer = await curl(IMDS_INSTANCE, { args: ["-H", "X-Forwarded-For: 1.2.3.4", "-H", "Connection: X-Forwarded-For"] });
     expect(answer.status).toBe(400);
   });
@@ -133,7 +133,7 @@ print(c.getresponse().status)`;
     expect([log?.bodyBytes, log?.signature.kind]).toEqual([150 * 1024 * 1024, "unsigned"]);
   }, 60_000);
 
-  test("a body beyond the limit is answered 413 and nothing of it leaves", async () => {
+  test("T-53: a body beyond the limit is answered 413 and nothing of it leaves", async () => {
     const before = (await world.received("wireserver")).length;
     const answer = await curl("http://168.63.129.16/machine/?comp=health", {
       args: ["-X", "POST", "--data-binary", `@${process.execPath}`],

@@ -77,7 +77,7 @@ describe("the executable is known", () => {
 });
 
 describe("the executable is unknown", () => {
-  test("when the process runs another program than when it connected", async () => {
+  test("T-33: when the process runs another program than when it connected", async () => {
     const path = shop.program("other");
     const shell = (await Bun.$`readlink -f /bin/sh`.text()).trim();
     const gate = await shop.startGated(["/bin/sh", "-c", `read word; exec ${path} 60`], shell);
@@ -158,7 +158,7 @@ describe("the executable is unknown", () => {
     expect((await programIn({ ...record, executable: changed })).path).toBeUndefined();
   });
 
-  test("when the file was deleted, and when another file took its place", async () => {
+  test("T-47: when the file was deleted, and when another file took its place", async () => {
     const path = shop.program("prog");
     const pid = await shop.start([path, "60"]);
     const record = pinnedRecord(pid);
@@ -177,7 +177,7 @@ describe("the executable is unknown", () => {
     });
   });
 
-  test("when it is a memory file", async () => {
+  test("T-47: when it is a memory file", async () => {
     const code = `import os,shutil; fd=os.memfd_create("prog", 0); os.write(fd, open("/bin/sleep","rb").read()); os.execve(fd, ["sleep","60"], {})`;
     const pid = await shop.start(["python3", "-c", code], "/memfd:prog (deleted)");
     const found = await programIn(pinnedRecord(pid));
@@ -185,7 +185,7 @@ describe("the executable is unknown", () => {
     expect(found.doubts.length).toBe(1);
   });
 
-  test("when another file is mounted over the path it claims", async () => {
+  test("T-39: when another file is mounted over the path it claims", async () => {
     const allowed = shop.program("allowed");
     const evil = shop.program("evil");
     const pid = await shop.start(inPrivateMounts(`mount --bind ${evil} ${allowed}; exec ${allowed} 60`), allowed);
@@ -197,7 +197,7 @@ describe("the executable is unknown", () => {
     });
   });
 
-  test("when a whole folder is mounted over the path it claims", async () => {
+  test("T-39: when a whole folder is mounted over the path it claims", async () => {
     const evil = shop.program("evil");
     mkdirSync(join(shop.folder, "bin"));
     const script = `mount -t tmpfs none ${shop.folder}/bin; cp ${evil} ${shop.folder}/bin/prog; exec ${shop.folder}/bin/prog 60`;

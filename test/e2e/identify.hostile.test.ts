@@ -45,24 +45,27 @@ describe("a hostile command line", () => {
 });
 
 describe("a hostile name", () => {
-  test.each([") R 1 2 3", "a) S (", "\\n1 (x) S", ") ) )", "\\\\"])("of the thread, %p, does not hide the start time", async (name) => {
-    const code = `import ctypes,time; ctypes.CDLL(None).prctl(15, b"${name}"); print("ready", flush=True); time.sleep(60)`;
-    const child = Bun.spawn(["python3", "-c", code], { stdout: "pipe" });
-    try {
-      await child.stdout.getReader().read();
-      const found = programOf(await identify(pinnedRecord(child.pid), "imds", PEER));
-      expect(found.doubts).toEqual([]);
-      expect(found.name).toStartWith("python3");
-    } finally {
-      child.kill();
-      await child.exited;
-    }
-  });
+  test.each([") R 1 2 3", "a) S (", "\\n1 (x) S", ") ) )", "\\\\"])(
+    "T-48: of the thread, %p, does not hide the start time",
+    async (name) => {
+      const code = `import ctypes,time; ctypes.CDLL(None).prctl(15, b"${name}"); print("ready", flush=True); time.sleep(60)`;
+      const child = Bun.spawn(["python3", "-c", code], { stdout: "pipe" });
+      try {
+        await child.stdout.getReader().read();
+        const found = programOf(await identify(pinnedRecord(child.pid), "imds", PEER));
+        expect(found.doubts).toEqual([]);
+        expect(found.name).toStartWith("python3");
+      } finally {
+        child.kill();
+        await child.exited;
+      }
+    },
+  );
 });
 
 describe("many callers", () => {
   test(
-    "leave no descriptor behind, whatever becomes of them",
+    "T-49: leave no descriptor behind, whatever becomes of them",
     async () => {
       const running = pinnedRecord(await shop.start([path, "60"]));
       const { executable } = running;

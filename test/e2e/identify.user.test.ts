@@ -62,7 +62,7 @@ describe("a caller", () => {
   });
 
   test(
-    "is known but for its name when the account database does not answer",
+    "T-16: is known but for its name when the account database does not answer",
     async () => {
       const pid = await startAs(0, 0);
       // A name service cache daemon that takes every question and answers none: the C library waits for it. Its socket is

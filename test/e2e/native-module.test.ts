@@ -44,7 +44,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("a compiled program", () => {
-  test("loads koffi from memory, with an empty environment and from another directory", async () => {
+  test("T-70: loads koffi from memory, with an empty environment and from another directory", async () => {
     const own = () => readdirSync(tmpdir()).filter((name) => name.startsWith(".bun-"));
     const before = own();
     const run = Bun.spawn([program], { cwd: "/", env: {}, stdout: "pipe", stderr: "inherit" });

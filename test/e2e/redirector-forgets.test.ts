@@ -28,13 +28,13 @@ describe("a connection that went round the redirect", () => {
     expect(await answers(`${connect}\nsay(ask(s))`)).toEqual([NONE]);
   });
 
-  test("has no record although the same thread was redirected just before", async () => {
+  test("T-40: has no record although the same thread was redirected just before", async () => {
     const [first, second] = await answers(`s = tcp(); s.connect(IMDS); say(ask(s)); d = tcp(); d.connect(${LISTENER}); say(ask(d))`);
     expect(first?.record).not.toBeNull();
     expect(second).toEqual(NONE);
   });
 
-  test("has no record although a guarded connect of the same thread failed just before", async () => {
+  test("T-40: has no record although a guarded connect of the same thread failed just before", async () => {
     // The second bind makes the guarded connect clash with a connection that exists: it is rewritten, then refused by the kernel.
     const [first, clash, direct] = (await python(
       stage,
@@ -70,7 +70,7 @@ describe("the record of a connection that nobody took", () => {
     ["is reset by its owner", "abort(s)"],
     ["is disconnected", "disconnect(s)"],
     ["loses its process", "os._exit(0)"],
-  ])("is removed when the socket %s", async (_, end) => {
+  ])("T-36: is removed when the socket %s", async (_, end) => {
     using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     attachElsewhere(silent.port);
     await python(stage, `s = tcp(); s.connect(IMDS); ${end}`);
@@ -78,7 +78,7 @@ describe("the record of a connection that nobody took", () => {
     expect(stage.counters()).toMatchObject({ redirected: 1n, published: 1n, cleaned: 1n });
   });
 
-  test("cannot be had by a direct connection from the same source port", async () => {
+  test("T-36: cannot be had by a direct connection from the same source port", async () => {
     using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     attachElsewhere(silent.port);
     const [port] = (await python(
@@ -131,7 +131,7 @@ s.connect(IMDS); say(ask(s))`,
     expect(found[1].record?.socketCookie).toBe(found[0].record?.socketCookie ?? "");
   });
 
-  test("straight to the listener after a guarded connect has no record and sees its true peer", async () => {
+  test("T-41: straight to the listener after a guarded connect has no record and sees its true peer", async () => {
     const [first, second, peer] = (await python(
       stage,
       `s = tcp(); s.connect(IMDS); say(ask(s)); disconnect(s); s.connect(${LISTENER}); peer = s.getpeername()[0]; say(ask(s)); say(peer)`,
@@ -141,7 +141,7 @@ s.connect(IMDS); say(ask(s))`,
     expect(peer).toBe("127.0.0.1");
   });
 
-  test("straight to the listener after a guarded connect that failed has no record", async () => {
+  test("T-41: straight to the listener after a guarded connect that failed has no record", async () => {
     const [clash, direct] = (await python(
       stage,
       `

@@ -32,7 +32,7 @@ describe("a connect from another network namespace", () => {
     ["IPv4", "s = tcp(); say(s.connect_ex(IMDS))"],
     ["an IPv4-mapped address", "s = tcp(socket.AF_INET6); say(s.connect_ex(('::ffff:169.254.169.254', 80)))"],
     ["TCP Fast Open", "s = tcp()\ntry: s.sendto(b'x', socket.MSG_FASTOPEN, IMDS); say(0)\nexcept OSError as e: say(e.errno)"],
-  ])("is refused and counted: %s", async (_, script) => {
+  ])("T-38: is refused and counted: %s", async (_, script) => {
     stage = openStage(["imds"]);
     expect(await python(stage, SERVICES + script, WITH_ADDRESSES)).toEqual([1]);
     expect(stage.counters()).toMatchObject({ redirected: 0n, published: 0n, refusedForeignNamespace: 1n });
@@ -69,7 +69,7 @@ d = tcp(); say(d.connect_ex(IMDS))`;
     expect(stage.counters()).toMatchObject({ redirected: 1n, refusedForeignNamespace: 1n });
   });
 
-  test("cannot remove or take what the agent's namespace published", async () => {
+  test("T-46: cannot remove or take what the agent's namespace published", async () => {
     using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
     stage = openStage(["imds"], { listenerPort: silent.port });
     const client =

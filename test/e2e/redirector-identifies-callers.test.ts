@@ -34,7 +34,7 @@ describe("a redirected connect", () => {
     ["curl to WireServer", ["http://168.63.129.16/"], "168.63.129.16", 80, false],
     ["curl to HostGAPlugin", ["http://168.63.129.16:32526/"], "168.63.129.16", 32526, false],
     ["curl from another source address", ["--interface", "10.0.0.4", "http://168.63.129.16/"], "168.63.129.16", 80, false],
-  ] as const)("of %s is identified", async (_, args, address, port, mapped) => {
+  ] as const)("T-42: of %s is identified", async (_, args, address, port, mapped) => {
     const finished = await run(["curl", "-sS", "--noproxy", "*", ...args]);
     const { record, again } = JSON.parse(finished.stdout) as Answer;
     expect(record).toMatchObject({
@@ -86,12 +86,12 @@ t = threading.Thread(target=go); t.start(); t.join()`);
     ["root that dropped its effective ids", "os.setegid(1002); os.seteuid(1001)", [0, 0, 1001, 1002]],
     ["a user with root's effective ids, as in a setuid program", "os.setresgid(1000, 0, 0); os.setresuid(1000, 0, 0)", [1000, 1000, 0, 0]],
     ["the largest id", "os.setresuid(4294967294, 4294967294, 4294967294)", [4294967294, 0, 4294967294, 0]],
-  ] as const)("of %s has its real and effective ids", async (_, become, [realUid, realGid, effectiveUid, effectiveGid]) => {
+  ] as const)("T-30: of %s has its real and effective ids", async (_, become, [realUid, realGid, effectiveUid, effectiveGid]) => {
     const record = await one(`${become}\ns = tcp(); s.connect(IMDS); say(ask(s))`);
     expect(record).toMatchObject({ realUid, realGid, effectiveUid, effectiveGid });
   });
 
-  test("of a user that is root only in its own user namespace has the outer ids", async () => {
+  test("T-44: of a user that is root only in its own user namespace has the outer ids", async () => {
     const record = await one("s = tcp(); s.connect(IMDS); say({**ask(s), 'uid': os.getuid()})", [
       ...["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "unshare", "--user", "--map-root-user"],
     ]);
@@ -99,7 +99,7 @@ t = threading.Thread(target=go); t.start(); t.join()`);
     expect(record).toMatchObject({ realUid: 1000, realGid: 1000, effectiveUid: 1000, effectiveGid: 1000 });
   });
 
-  test("keeps the ids it had at connect when the process changes them afterwards", async () => {
+  test("T-45: keeps the ids it had at connect when the process changes them afterwards", async () => {
     const record = await one("s = tcp(); s.connect(IMDS); os.setresuid(1000, 1000, 1000); say(ask(s))");
     expect(record).toMatchObject({ realUid: 0, effectiveUid: 0 });
   });
@@ -126,7 +126,7 @@ t = threading.Thread(target=go); t.start(); t.join()`);
       "a socket that was bound to a mapped address",
       "s = tcp(socket.AF_INET6); s.bind(('::ffff:10.0.0.4', 0)); s.connect(('::ffff:169.254.169.254', 80))",
     ],
-  ])("by %s is identified", async (_, connect) => {
+  ])("T-43: by %s is identified", async (_, connect) => {
     const record = await one(`${connect}\nsay({**ask(s), "pid": os.getpid()})`);
     expect(record).toMatchObject({ processId: (record.extra as { pid: number }).pid, destinationAddress: "169.254.169.254" });
   });

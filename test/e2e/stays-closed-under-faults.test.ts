@@ -61,7 +61,7 @@ describe("key", () => {
     expect((await received("imds")).map(({ signature }) => signature.kind)).toEqual(["valid", "valid"]);
   });
 
-  test("a key file that others could read is not used", async () => {
+  test("T-18: a key file that others could read is not used", async () => {
     const { agent, folder } = await start();
     const [file = ""] = readdirSync(join(folder, "keys"));
     chmodSync(join(folder, "keys", file), 0o644);
@@ -135,7 +135,7 @@ describe("host", () => {
     expect((await curl(IMDS_INSTANCE)).status).toBe(200);
   });
 
-  test("whose status cannot be read changes nothing", async () => {
+  test("T-15: whose status cannot be read changes nothing", async () => {
     const { host, agent } = await start();
     for (const text of ["HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull", "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"]) {
       await host.addFaults({ kind: "raw-answer", text, endpoint: "wireserver", pathPrefix: "/secure-channel/status" });
@@ -208,7 +208,7 @@ describe("modes and rules", () => {
 });
 
 describe("start and stop", () => {
-  test("SIGTERM ends cleanly and leaves nothing attached", async () => {
+  test("T-17: SIGTERM ends cleanly and leaves nothing attached", async () => {
     const { agent } = await start();
     const during = await runProgram(["bpftool", "cgroup", "show", process.env.SANDBOX_CGROUP ?? ""]);
     expect(during.stdout).toContain("connect4");

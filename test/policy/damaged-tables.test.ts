@@ -49,7 +49,7 @@ function withWord(tables: Uint8Array<ArrayBuffer>, name: RowSection, word: numbe
 
 describe(`damaged tables (seed ${SEED})`, () => {
   test(
-    "are refused at load after any single flipped byte",
+    "T-65: are refused at load after any single flipped byte",
     () => {
       const random = seededRandom(SEED);
       for (let set = 0; set < 10; set++) {
@@ -67,7 +67,7 @@ describe(`damaged tables (seed ${SEED})`, () => {
   );
 
   test(
-    "never get out of the engine, even with a right checksum",
+    "T-65: never get out of the engine, even with a right checksum",
     () => {
       const random = seededRandom(SEED + 1);
       const outcomes = { refused: 0, failed: 0, answered: 0 };

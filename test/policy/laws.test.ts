@@ -94,7 +94,7 @@ describe(`compiled rule sets (seed ${SEED})`, () => {
   );
 
   test(
-    "never allow more after an assignment is taken away",
+    "T-62: never allow more after an assignment is taken away",
     () => {
       const random = seededRandom(SEED + 2);
       let lost = 0;
@@ -119,7 +119,7 @@ describe(`compiled rule sets (seed ${SEED})`, () => {
   );
 
   test(
-    "never allow what only an unknown claim could allow",
+    "T-63: never allow what only an unknown claim could allow",
     () => {
       const random = seededRandom(SEED + 3);
       for (let set = 0; set < 200; set++) {

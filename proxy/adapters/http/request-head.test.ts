@@ -120,7 +120,7 @@ describe("header fields", () => {
     ["an underscore length", "content_length: 5"],
     ["an underscore in one of our names", "x_ms_azure_host_claims: {}"],
     ["a mixed look-alike of one of our names", "X-MS-Azure_Host-Authorization: x"],
-  ])("refuses %s", (_name, line) => {
+  ])("T-51: refuses %s", (_name, line) => {
     expect(readText(withField(line))).toBe(400);
   });
 
@@ -222,7 +222,7 @@ describe("framing", () => {
     ["two lengths", "Content-Length: 5\r\ncontent-length: 6"],
     ["two codings", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"],
     ["a coding with a control byte", "Transfer-Encoding: chunked\0"],
-  ])("refuses %s", (_name, lines) => {
+  ])("T-50: refuses %s", (_name, lines) => {
     expect(readText(withField(lines))).toBe(400);
   });
 

@@ -143,13 +143,13 @@ describe("compilePolicy", () => {
     }
   });
 
-  test("refuses more text than fits", () => {
+  test("T-66: refuses more text than fits", () => {
     const privileges = numbered(300, (i) => ({ name: `p${i}`, path: `/${i}${"x".repeat(4000)}` }));
     const rules = rulesOf({ ...small, rules: { ...small.rules, privileges } });
     expect(compilePolicy(rules, "imds")).toMatchObject({ ok: false, error: { kind: "too-much-text", limitBytes: 1024 * 1024 } });
   });
 
-  test("refuses more grants than fit", () => {
+  test("T-66: refuses more grants than fit", () => {
     // Everybody has everything, and a role of their own, so that no two can be told to be alike.
     const { rules } = large(1000, true);
     const roles = [...rules.roles, ...numbered(1000, (i) => ({ name: `own${i}`, privileges: [] }))];

@@ -90,7 +90,7 @@ describe("a component's answer", () => {
     ],
     ["allocates outside its memory", { realloc: "(i32.const -8)" }],
     ["allocates nothing", { realloc: "unreachable" }],
-  ])("that %s is a deny, and never an exception", async (_, parts) => {
+  ])("T-64: that %s is a deny, and never an exception", async (_, parts) => {
     const component = await componentFromWat(parts);
     const policy = loadPolicy(component);
     if (!policy.ok) {
@@ -103,7 +103,7 @@ describe("a component's answer", () => {
     expect(policy.value.failures).toBe(2);
   });
 
-  test("after a failure comes from a fresh instance", async () => {
+  test("T-64: after a failure comes from a fresh instance", async () => {
     // Counts its calls and traps at every second one: only a new instance starts to count again.
     const evaluate = `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
       (if (i32.eq (global.get $calls) (i32.const 2)) (then unreachable)) ${outcomeWat(0, [1024, 4])}`;

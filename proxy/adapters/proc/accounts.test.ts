@@ -82,7 +82,7 @@ describe("accounts", () => {
     expect(new Set(answers).size).toBe(1);
   });
 
-  test("stops waiting at the deadline, for that user only", async () => {
+  test("T-16: stops waiting at the deadline, for that user only", async () => {
     const { accountOf, clock } = setUp({ deadlineMs: 5 });
     const late = { userName: undefined, userGroups: [], doubts: ["cannot look up user id 999: no answer within 5 ms"] };
     expect(await accountOf(999)).toEqual(late);
