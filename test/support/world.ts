@@ -17,6 +17,15 @@ const START_LIMIT_MS = 10_000;
 export interface LogLine {
   readonly event: string;
   readonly fields: Readonly<Record<string, unknown>>;
+  /** The line's own time, ms since 1970. */
+  readonly atMs: number;
+}
+
+export interface AgentProcessOptions {
+  readonly cwd?: string;
+  readonly command?: readonly string[];
+  /** Told of every line as it was written. */
+  readonly onLine?: (text: string) => void;
 }
 
 /** The agent as a process, with what it has logged so far. */
@@ -24,9 +33,13 @@ export class AgentProcess {
   readonly process: Subprocess<"ignore", "pipe", "pipe">;
   readonly lines: LogLine[] = [];
   stderr = "";
+  /** Just before exec, ms since 1970. */
+  readonly startedMs = Date.now();
+  readonly #onLine: ((text: string) => void) | undefined;
   readonly #reading: Promise<unknown>;
 
-  constructor(configPath: string, options: { readonly cwd?: string; readonly command?: readonly string[] } = {}) {
+  constructor(configPath: string, options: AgentProcessOptions = {}) {
+    this.#onLine = options.onLine;
     const command = options.command ?? [AGENT, "--config", configPath];
     this.process = Bun.spawn([...command], { stdin: "ignore", stdout: "pipe", stderr: "pipe", env: {}, cwd: options.cwd ?? "/" });
     this.#reading = Promise.all([this.#readLines(), this.#readErrors()]);
@@ -42,7 +55,10 @@ export class AgentProcess {
     for await (const bytes of this.process.stdout) {
       const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) this.lines.push(parseLine(line));
+      for (const line of lines) {
+        this.lines.push(parseLine(line));
+        this.#onLine?.(line);
+      }
     }
   }
 
@@ -83,8 +99,9 @@ export class AgentProcess {
 
 function parseLine(line: string): LogLine {
   // "TIME [LEVEL] EVENT {json}"
-  const match = /^\S+ \[[A-Z]+\] (\S+) (\{.*\})$/.exec(line);
-  return match === null ? { event: "unreadable", fields: { line } } : { event: match[1] ?? "", fields: JSON.parse(match[2] ?? "{}") };
+  const match = /^(\S+) \[[A-Z]+\] (\S+) (\{.*\})$/.exec(line);
+  if (match === null) return { event: "unreadable", fields: { line }, atMs: Date.now() };
+  return { event: match[2] ?? "", fields: JSON.parse(match[3] ?? "{}"), atMs: Date.parse(match[1] ?? "") };
 }
 
 export interface WorldOptions {
@@ -92,6 +109,9 @@ export interface WorldOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Endpoints whose redirect to wait for; default all. */
   readonly awaitRedirect?: readonly HostEndpoint[];
+  /** Runs while the host is up and there is no agent yet. */
+  readonly beforeAgent?: (host: HostControlClient) => Promise<void>;
+  readonly onAgentLine?: (text: string) => void;
 }
 
 export class World implements AsyncDisposable {
@@ -124,7 +144,10 @@ export class World implements AsyncDisposable {
       await host.waitUntilUp(START_LIMIT_MS);
       if (options.host !== undefined) await host.configure(options.host);
       const configPath = writeConfig(folder, sandbox.cgroupPath, options.config ?? {});
-      const world = new World(folder, hostProcess, host, configPath, new AgentProcess(configPath));
+      await options.beforeAgent?.(host);
+      const { onAgentLine } = options;
+      const agent = new AgentProcess(configPath, onAgentLine === undefined ? {} : { onLine: onAgentLine });
+      const world = new World(folder, hostProcess, host, configPath, agent);
       await world.awaitRedirect(options.awaitRedirect ?? ["wireserver", "hostga", "imds"]);
       return world;
     } catch (error) {
