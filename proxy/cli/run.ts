@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Level, type LineSink, makeDescriptorSink, makeLog } from "../adapters/log/lines.ts";
+import { type Level, type LineSink, makeDescriptorSink, makeLog, renderLine } from "../adapters/log/lines.ts";
 import { startAgent } from "../agent/agent.ts";
 import { type Config, DEFAULT_CONFIG_PATH, type LogLevel, parseConfig, renderConfigError } from "../agent/config.ts";
 import { EXIT } from "./exit-code.ts";
@@ -14,8 +14,9 @@ export async function run(version: string, configPath: string | undefined): Prom
   const path = configPath ?? findConfig();
   const loaded = loadConfig(path);
   if (loaded === undefined) return fail(EXIT.config);
-  const sink = makeDescriptorSink(1);
-  const log = makeLog(sink, LEVEL[loaded.config.journalLogLevel], process.env.JOURNAL_STREAM !== undefined, () => new Date());
+  const journal = process.env.JOURNAL_STREAM !== undefined;
+  const sink = makeDescriptorSink(1, (count) => renderLine("warn", "log-lines-dropped", { count }, journal, new Date()));
+  const log = makeLog(sink, LEVEL[loaded.config.journalLogLevel], journal, () => new Date());
   // Files that are made without an explicit mode are nobody else's business.
   process.umask(0o027);
   log.info("agent-starting", { version, config: path, pid: process.pid });

@@ -11,7 +11,8 @@ export type Level = (typeof LEVELS)[number];
 /** syslog priorities that journald reads from a `<N>` prefix. */
 const PRIORITY: Readonly<Record<Level, number>> = { error: 3, warn: 4, info: 6, debug: 7 };
 
-const MAX_QUEUED_BYTES = 1024 * 1024;
+/** Enough for a burst of some ten thousand requests while the journal is busy. */
+const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 const MAX_FIELD_CHARACTERS = 8 * 1024;
 
 export interface LineSink {
@@ -57,8 +58,11 @@ function cut(text: string): string {
   return `${text.slice(0, end)}…`;
 }
 
-/** Writes lines to a descriptor in the background, many at a time. When the reader stalls, lines are dropped and counted. */
-export function makeDescriptorSink(descriptor: number): LineSink {
+/**
+ * Writes lines to a descriptor in the background, many at a time. When the reader stalls, lines are dropped and counted.
+ * @param renderLost - the line that tells how many were dropped
+ */
+export function makeDescriptorSink(descriptor: number, renderLost: (count: number) => string): LineSink {
   let queued: string[] = [];
   let queuedBytes = 0;
   let dropped = 0;
@@ -74,7 +78,8 @@ export function makeDescriptorSink(descriptor: number): LineSink {
     writing = true;
     const lost = dropped;
     dropped = 0;
-    const text = `${queued.join("\n")}\n${lost > 0 ? `log-lines-dropped {"count":${lost}}\n` : ""}`;
+    if (lost > 0) queued.push(renderLost(lost));
+    const text = `${queued.join("\n")}\n`;
     queued = [];
     queuedBytes = 0;
     writeAll(Buffer.from(text, "utf8"), 0);
