@@ -1,11 +1,12 @@
 // `scripts/demo --keep`: the same set-up, then a shell inside the sandbox with the agent running, and a note on what to try.
 
-import { appendFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isatty } from "node:tty";
 import type { World } from "../support/world.ts";
 import { GOAL_STATE, INSTANCE } from "./requests.ts";
 import type { Screen } from "./screen.ts";
+import { until } from "./stage.ts";
 
 /**
  * @param logPath - gets the agent's lines
@@ -24,6 +25,8 @@ export async function openShell(
     DEMO_STATUS: join(world.folder, "status", "status.json"),
     DEMO_HOST: join(world.folder, "control.sock"),
   };
+  // The status is written shortly after whatever changed.
+  await until(() => existsSync(places.DEMO_STATUS) || undefined);
   tellNote(screen, places);
   const onTerminal = isatty(0);
   if (!onTerminal) screen.fact("note", "standard input is no terminal: commands are read from it until it ends");
@@ -43,7 +46,6 @@ export async function openShell(
 function tellNote(screen: Screen, places: Readonly<Record<string, string>>): void {
   screen.heading("Try it", "You are root in the sandbox. When this shell ends, everything is removed.");
   const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-  const host = ["curl", "-s", "--unix-socket"];
   screen.fact("ask", "as root, as nobody, and where nobody is not let in:");
   screen.command("demo#", ["curl", "-i", "-H", "Metadata: true", INSTANCE]);
   screen.command("demo#", [...asNobody, "curl", "-i", "-H", "Metadata: true", INSTANCE]);
@@ -63,8 +65,8 @@ function tellNote(screen: Screen, places: Readonly<Record<string, string>>): voi
     ["faults", '{"kind": "status", "status": 429, "endpoint": "imds", "count": 1}'],
   ];
   for (const [path, body] of steer) {
-    const words = [...host, '"$DEMO_HOST"', `http://host/${path}`].join(" ");
-    screen.row(body === undefined ? words : `${words} -d '${body}'`);
+    screen.row(`curl -s --unix-socket "$DEMO_HOST" http://host/${path}${body === undefined ? "" : " \\"}`);
+    if (body !== undefined) screen.row(`    -d '${body}'`);
   }
   screen.blank();
   for (const [name, path] of Object.entries(places)) screen.row(`${`$${name}`.padEnd(13)} ${path}`);

@@ -24,7 +24,8 @@ const HOST = { rules: { imds: OPEN, wireserver: OPEN } };
 
 const startedMs = performance.now();
 const colours = isatty(1) && process.env.NO_COLOR === undefined && process.env.TERM !== "dumb";
-const screen = new Screen(colours, writeOut);
+// After a signal the part that was running goes on for a moment; nobody wants to read it.
+const screen = new Screen(colours, (text) => (interrupted ? undefined : writeOut(text)));
 const folder = mkdtempSync(join(tmpdir(), "azure-proxy-agent-demo-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 // Everything that is made on the way lands there.
@@ -32,12 +33,13 @@ process.env.TMPDIR = folder;
 
 let world: World | undefined;
 let interrupted = false;
-for (const [signal, code] of Object.entries(SIGNALS)) process.once(signal, () => void endBySignal(signal, code));
+// Never `once`: Ctrl-C comes twice, from the terminal and through the sandbox, and the second must not end us on the spot.
+for (const [signal, code] of Object.entries(SIGNALS)) process.on(signal, () => void endBySignal(signal, code));
 
 async function endBySignal(signal: string, code: number): Promise<void> {
   if (interrupted) return;
-  interrupted = true;
   screen.broken(`demo: ended by ${signal}`);
+  interrupted = true;
   await Promise.race([endWorld(), Bun.sleep(STOP_LIMIT_MS)]);
   process.exit(code);
 }
