@@ -22,9 +22,9 @@ export function findThreatIds(sources: readonly Source[]): readonly Fact[] {
 export function findLogEvents(sources: readonly Source[]): readonly Fact[] {
   const written = find(sources, [/\blog\.(?:error|warn|info|debug)\(\s*"([a-z-]+)"/g]);
   const ends = sources.flatMap((source) => unionWords(source, /readonly event: ([^;]+);/));
-  // The one line that the log writes about itself.
-  const dropped = find(sources, [/`(log-[a-z-]+) \{/g]);
-  return firstOfEach([...written, ...ends, ...dropped]);
+  // Lines that the log writes about itself.
+  const ownLines = find(sources, [/\brenderLine\("[a-z]+", "([a-z-]+)"/g]);
+  return firstOfEach([...written, ...ends, ...ownLines]);
 }
 
 /** Stable reason words of requests and connections. */
