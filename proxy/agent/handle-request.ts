@@ -126,7 +126,12 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
       return end("request-forwarded", outcome.status, verdict.reason, { ...passed, detail: outcome.reason });
     case "host-failed": {
       const reply = unavailable(requestId, "host unavailable", HOST_RETRY_SECONDS);
-      return refuse({ kind: "refused", event: "request-failed", reply, reason: `host-${outcome.cause}`, detail: outcome.detail }, passed);
+      // What could not be connected was endorsed in vain: nothing left.
+      const left = outcome.cause !== "unreachable" && passed.endorsed;
+      return refuse(
+        { kind: "refused", event: "request-failed", reply, reason: `host-${outcome.cause}`, detail: outcome.detail },
+        { ...passed, endorsed: left },
+      );
     }
     case "body-failed":
       return refuse(refuseBody(requestId, outcome.failure), passed);

@@ -1,9 +1,9 @@
 // Parts 0 to 2: what is set up, what a VM is like without the agent, and ordinary programs with it.
 
 import type { HostControlClient } from "../host/control-client.ts";
+import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import type { AgentProcess } from "../support/world.ts";
-import { countAttachedPrograms } from "./attached.ts";
 import { curl, NOBODY, python, ROOT } from "./caller.ts";
 import { GOAL_STATE, INSTANCE, MAPPED_SCRIPT, urllibScript } from "./requests.ts";
 import type { Screen } from "./screen.ts";
@@ -39,7 +39,10 @@ export async function tellAgentStart(screen: Screen, agent: AgentProcess): Promi
   const attested = await agent.line("secure-channel", ({ message }) => /^(attested key|found key)/.test(String(message)));
   screen.fact("agent", `dist/azure-proxy-agent, pid ${agent.pid}`);
   screen.fact("", `listening on 127.0.0.1:3080 ${since("listener-ready")} ms after exec`);
-  screen.fact("", `${countAttachedPrograms()} eBPF programs attached to the cgroup after ${since("redirector-ready")} ms`);
+  screen.fact(
+    "",
+    `${attachedPrograms(requireSandbox().cgroupPath).length} eBPF programs attached to the cgroup after ${since("redirector-ready")} ms`,
+  );
   screen.fact("", `intercepting all three services after ${since("redirect")} ms`);
   screen.fact("channel", String(attested.message).replace("attested key", "latched: the host attested key"));
 }

@@ -1,7 +1,8 @@
 // Part 6: what the host received in all, and what is left when the agent has stopped.
 
 import type { HostEndpoint, RequestRecord } from "../host/host-model.ts";
-import { countAttachedPrograms } from "./attached.ts";
+import { attachedPrograms } from "../support/attached-programs.ts";
+import { requireSandbox } from "../support/sandbox.ts";
 import { curl, ROOT } from "./caller.ts";
 import { INSTANCE } from "./requests.ts";
 import { Stage } from "./stage.ts";
@@ -52,9 +53,9 @@ export async function showSummary(stage: Stage, lastBefore: number): Promise<voi
 export async function showStop(stage: Stage): Promise<number> {
   const { screen, host, agent } = stage;
   screen.heading("7. Stopping", "SIGTERM, as systemd would.");
-  const before = countAttachedPrograms();
+  const before = attachedPrograms(requireSandbox().cgroupPath).length;
   const code = await agent.stop();
-  const after = countAttachedPrograms();
+  const after = attachedPrograms(requireSandbox().cgroupPath).length;
   stage.promise("the agent ended with exit code 0", code === 0, `exit code ${code}: ${agent.stderr}`);
   stage.promise(`eBPF programs on the cgroup: ${before} before, ${after} after`, before > 0 && after === 0, `${before} and ${after}`);
   const without = new Stage(screen, host, undefined);

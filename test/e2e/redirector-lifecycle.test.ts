@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openRedirector, type RedirectorOptions } from "../../proxy/adapters/ebpf/redirector.ts";
+import { ATTACH_TYPE, type AttachedProgram, attachedPrograms, isProgramLoaded } from "../support/attached-programs.ts";
 import { type Answer, OBJECT_FILE, OBJECT_FILE_WITHOUT_BTF, openStage, python, run, unwrap } from "../support/redirected-listener.ts";
 import { countBpfDescriptors, makeSubCgroup, requireSandbox } from "../support/sandbox.ts";
 
@@ -21,21 +22,8 @@ function optionsWith(changes: Partial<RedirectorOptions>): RedirectorOptions {
   };
 }
 
-interface AttachedProgram {
-  readonly id: number;
-  readonly attach_type: string;
-  readonly name: string;
-}
-
-/** The programs attached to a cgroup, as bpftool sees them. */
-async function attachedTo(cgroupPath = sandbox.cgroupPath): Promise<readonly AttachedProgram[]> {
-  const shown = await run(["bpftool", "-j", "cgroup", "show", cgroupPath]);
-  expect(shown.code).toBe(0);
-  return shown.stdout.trim() === "" ? [] : (JSON.parse(shown.stdout) as AttachedProgram[]);
-}
-
-async function isLoaded(program: AttachedProgram): Promise<boolean> {
-  return (await run(["bpftool", "prog", "show", "id", String(program.id)])).code === 0;
+function attachedTo(cgroupPath = sandbox.cgroupPath): readonly AttachedProgram[] {
+  return attachedPrograms(cgroupPath);
 }
 
 /** A plain service at the guarded address, as the host would be. */
@@ -49,29 +37,28 @@ describe("openRedirector", () => {
   test("attaches five programs, pins executables and guards nothing yet", async () => {
     using stage = openStage([]);
     using _host = openHost();
-    // The kernel keeps 15 characters of a program's name; newer bpftools know the rest.
-    const names = (await attachedTo()).map(({ name }) => name.slice(0, 15)).sort();
-    expect(names).toEqual(["redirect_connec", "redirect_connec", "redirect_getpee", "redirect_getpee", "redirect_sockop"]);
+    const { sockOps, connect4, connect6, getpeername4, getpeername6 } = ATTACH_TYPE;
+    expect(attachedTo().map(({ attachType }) => attachType)).toEqual([sockOps, connect4, connect6, getpeername4, getpeername6]);
     expect(stage.redirector).toMatchObject({ pinsExecutable: true, unpinnedReason: undefined, kernelProcessId: process.pid });
     expect(await python(stage, `s = tcp(); s.connect(IMDS); ${READ}`)).toEqual(["the host"]);
     expect(stage.counters().redirected).toBe(0n);
   });
 
   test("leaves nothing behind when disposed, twice", async () => {
-    expect(await attachedTo()).toEqual([]);
+    expect(attachedTo()).toEqual([]);
     const descriptors = countBpfDescriptors();
     const redirector = unwrap(openRedirector(optionsWith({})));
-    const programs = await attachedTo();
+    const programs = attachedTo();
     expect(programs.length).toBe(5);
     expect(countBpfDescriptors()).toBeGreaterThan(descriptors + 10);
     redirector[Symbol.dispose]();
     redirector[Symbol.dispose]();
-    expect(await attachedTo()).toEqual([]);
+    expect(attachedTo()).toEqual([]);
     expect(countBpfDescriptors()).toBe(descriptors);
     // The kernel frees them after a grace period.
     for (const program of programs) {
-      for (let tries = 0; tries < 100 && (await isLoaded(program)); tries += 1) await Bun.sleep(20);
-      expect(await isLoaded(program)).toBe(false);
+      for (let tries = 0; tries < 100 && isProgramLoaded(program.id); tries += 1) await Bun.sleep(20);
+      expect(isProgramLoaded(program.id)).toBe(false);
     }
   });
 
@@ -198,7 +185,7 @@ describe("what makes it fail, and what it says", () => {
     expect(error).toMatchObject({ kind: "load-failed", errno: 22 });
     expect(error.message).toContain("Invalid argument (EINVAL)");
     expect(error.message).toMatch(/At program exit the register R0 has .*/);
-    expect(await attachedTo()).toEqual([]);
+    expect(attachedTo()).toEqual([]);
   });
 
   test("only the object that reads kernel fields: then it runs without them and says why", async () => {
@@ -229,7 +216,7 @@ describe("what makes it fail, and what it says", () => {
     const error = failWith({ cgroupPath: elsewhere.path });
     expect(error.kind).toBe("self-exempt-failed");
     expect(error.message).toContain(`the agent is not inside the cgroup "${elsewhere.path}"; start it there`);
-    expect(await attachedTo(elsewhere.path)).toEqual([]);
+    expect(attachedTo(elsewhere.path)).toEqual([]);
     expect(countBpfDescriptors()).toBe(descriptors);
   });
 });

@@ -3,6 +3,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { chmodSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { attachedPrograms } from "../support/attached-programs.ts";
+import { requireSandbox } from "../support/sandbox.ts";
 import { curl, GOAL_STATE, IMDS_INSTANCE, runProgram, World, type WorldOptions } from "../support/world.ts";
 
 let world: World | undefined;
@@ -210,11 +212,9 @@ describe("modes and rules", () => {
 describe("start and stop", () => {
   test("T-17: SIGTERM ends cleanly and leaves nothing attached", async () => {
     const { agent } = await start();
-    const during = await runProgram(["bpftool", "cgroup", "show", process.env.SANDBOX_CGROUP ?? ""]);
-    expect(during.stdout).toContain("connect4");
+    expect(attachedPrograms(requireSandbox().cgroupPath)).toHaveLength(5);
     expect(await agent.stop()).toBe(0);
-    const after = await runProgram(["bpftool", "cgroup", "show", process.env.SANDBOX_CGROUP ?? ""]);
-    expect(after.stdout).not.toContain("connect4");
+    expect(attachedPrograms(requireSandbox().cgroupPath)).toEqual([]);
   });
 
   test("status.json tells the truth while running", async () => {
