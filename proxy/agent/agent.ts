@@ -67,6 +67,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const readiness = makeReadiness(Date.now);
   const summaries = { all: makeSummaryCounter(), failed: makeSummaryCounter() };
   let requests = 0;
+  let stopping = false;
 
   // ---- listener: bound before anything can be redirected to it -----------------------------------------------------
   let admit: (peer: Peer) => Admission = () => ({ kind: "refuse", reply: unavailable("", "starting", 1) });
@@ -115,7 +116,10 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       if (store.ok) store.value.prune(keepGuid);
     },
     prepareRules: makePrepareRules(config.statusFolder, log),
-    applyRedirect: redirect.apply,
+    // A poll that is still under way when the agent stops must not guard anything again.
+    applyRedirect: (wanted, keyReady) => {
+      if (!stopping) redirect.apply(wanted, keyReady);
+    },
     changed: () => keeperChanged(),
     log,
     localNowMs: Date.now,
@@ -141,7 +145,6 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       summaries: () => ({ all: summaries.all.entries(), failed: summaries.failed.entries() }),
       statusPath: join(config.statusFolder, STATUS_FILE_NAME),
     });
-  let stopping = false;
   let statusTimer: ReturnType<typeof setTimeout> | undefined;
   function writeStatus(): void {
     clearTimeout(statusTimer);
@@ -162,7 +165,6 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
 
   // ---- polling ------------------------------------------------------------------------------------------------------
   let pollTimer: ReturnType<typeof setTimeout> | undefined;
-  let polling: Promise<void> = Promise.resolve();
   let wokenMs = Number.NEGATIVE_INFINITY;
   async function pollAndSchedule(): Promise<void> {
     await keeper.poll();
@@ -171,7 +173,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     pollTimer = setTimeout(startPoll, eager ? EAGER_POLL_MS : config.pollKeyStatusIntervalSeconds * 1000);
   }
   function startPoll(): void {
-    polling = pollAndSchedule();
+    void pollAndSchedule();
   }
   /** Anyone on the VM may ask for this, so it happens at most once a second. */
   function wake(): void {
@@ -224,8 +226,6 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       stopping = true;
       clearTimeout(pollTimer);
       // New connections go their direct way from here on; those that were redirected are still answered.
-      redirect.release();
-      await polling;
       redirect.release();
       await listener.stop(STOP_GRACE_MS);
       writeStatus();

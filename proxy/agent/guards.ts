@@ -21,11 +21,17 @@ export interface EndpointGuard {
 
 export type Guards = Readonly<Record<Endpoint, EndpointGuard>>;
 
-/** Before the host has said anything: nothing is redirected, and whatever arrives all the same is refused under enforce. */
+/** A policy that denies everything: stands in where the platform wants rules and there are no usable ones. */
+export const DENY_ALL: Policy = {
+  policyId: "",
+  evaluate: () => ({ kind: "deny", reason: "no-usable-rules", rule: "" }),
+};
+
+/** Before the host has said anything nothing is redirected, and whatever arrives all the same is refused. */
 export const UNKNOWN_GUARDS: Guards = perEndpoint(() => ({
-  mode: "disabled",
+  mode: "enforce",
   ruleSetId: "",
-  policy: undefined,
+  policy: DENY_ALL,
   refusal: undefined,
   orderText: "",
 }));
@@ -41,12 +47,6 @@ export interface GuardChange {
   readonly guard: EndpointGuard;
   readonly warnings: readonly string[];
 }
-
-/** A policy that denies everything: stands in where the platform wants rules and there are no usable ones. */
-export const DENY_ALL: Policy = {
-  policyId: "",
-  evaluate: () => ({ kind: "deny", reason: "no-usable-rules", rule: "" }),
-};
 
 /** Applies the host's orders to the guards in force; returns the new guards and what changed. */
 export function applyOrders(
@@ -87,7 +87,9 @@ function guardByRules(endpoint: Endpoint, item: RawRuleItem, before: EndpointGua
   const refusal = prepared.ok ? `found mode ${JSON.stringify(item.mode)}, want one of ${MODES.join(", ")}` : prepared.error;
   // The platform's mode is obeyed even when its rules are not usable; a mode nobody knows counts as enforce.
   const stays =
-    before.policy === undefined ? { ruleSetId: item.id, policy: DENY_ALL } : { ruleSetId: before.ruleSetId, policy: before.policy };
+    before.policy === undefined || before.policy === DENY_ALL
+      ? { ruleSetId: item.id, policy: DENY_ALL }
+      : { ruleSetId: before.ruleSetId, policy: before.policy };
   return {
     guard: {
       ...stays,

@@ -61,7 +61,7 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
   const requestId = ports.nextRequestId();
   const { method, target } = exchange.head;
   const caller = lookup.kind === "identified" ? lookup.caller : undefined;
-  const snapshot = ports.snapshot(); // immutable; a request is decided on one snapshot, or decided again on the next
+  let snapshot = ports.snapshot(); // immutable; a request is decided on one snapshot, or decided again on the next
 
   function end(event: RequestEnd["event"], status: number, reason: string, more: Partial<RequestEnd> = {}): void {
     const elapsedMs = ports.monotonicMs() - startedMs;
@@ -104,8 +104,9 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
     return body.failure.kind === "client-gone" ? end("request-failed", 0, "client-gone") : refuse(refuseBody(requestId, body.failure));
 
   // The body may have taken a while: rules or key may be others now, and the old ones must not decide any more.
-  const current = ports.snapshot();
-  const decision = current === snapshot ? first : decide(current, caller, exchange, requestId);
+  const decided = snapshot;
+  snapshot = ports.snapshot();
+  const decision = snapshot === decided ? first : decide(snapshot, caller, exchange, requestId);
   if (decision.kind === "refused") return refuse(decision);
   const { permit, key } = decision;
 
