@@ -4,12 +4,15 @@
 import { allocate } from "./memory";
 
 export const REQUEST_ENDPOINT: usize = 0;
+export const REQUEST_METHOD: usize = 1;
 export const REQUEST_SEGMENTS: usize = 4;
 export const REQUEST_QUERY: usize = 16;
 export const CALLER_USER_NAME: usize = 60;
 export const CALLER_USER_GROUPS: usize = 72;
 export const CALLER_EXECUTABLE_PATH: usize = 80;
 export const CALLER_PROCESS_NAME: usize = 92;
+export const CALLER_EXECUTABLE_SHA256: usize = 104;
+export const CALLER_CGROUP_PATH: usize = 128;
 
 /** list<string>, as pointer and length. */
 export const STRING_BYTES: usize = 8;

@@ -3,6 +3,7 @@
 
 import { allocate } from "./memory";
 import * as A from "./arguments";
+import { markCgroup } from "./cgroups";
 import * as L from "./layout";
 import * as T from "./tables";
 
@@ -14,6 +15,9 @@ export function findIdentities(args: usize, generation: u32): u32 {
   markOption(L.SCOPE_USERS, args + A.CALLER_USER_NAME, generation);
   markOption(L.SCOPE_PROCESSES, args + A.CALLER_PROCESS_NAME, generation);
   markExecutable(args + A.CALLER_EXECUTABLE_PATH, generation);
+  markOption(L.SCOPE_HASHES, args + A.CALLER_EXECUTABLE_SHA256, generation);
+  const cgroup = args + A.CALLER_CGROUP_PATH;
+  if (load<u8>(cgroup) == 1) markCgroup(load<u32>(cgroup, 4), load<u32>(cgroup, 8), generation);
   const groups = <usize>load<u32>(args + A.CALLER_USER_GROUPS);
   const groupCount = load<u32>(args + A.CALLER_USER_GROUPS, 4);
   for (let i: u32 = 0; i < groupCount; i++) {
@@ -34,9 +38,9 @@ export function findIdentities(args: usize, generation: u32): u32 {
 }
 
 function fits(identity: u32, generation: u32): bool {
-  const wanted = T.row(L.S_IDENTITIES, identity, 28);
+  const wanted = T.row(L.S_IDENTITIES, identity, L.IDENTITY_BYTES);
   let named = false;
-  for (let i: usize = 0; i < 4; i++) {
+  for (let i: usize = 0; i < L.IDENTITY_SELECTORS; i++) {
     const selector = load<u32>(wanted + i * 4);
     if (selector == 0) continue;
     named = true;
@@ -51,7 +55,11 @@ function markOption(scope: u32, option: usize, generation: u32): void {
 }
 
 function mark(scope: u32, text: usize, bytes: u32, generation: u32): void {
-  const selector = T.findText(T.count(L.S_NODES) + scope, text, bytes);
+  markFound(T.findText(T.count(L.S_NODES) + scope, text, bytes), generation);
+}
+
+/** Notes that the caller fits this selector, once. */
+export function markFound(selector: u32, generation: u32): void {
   if (selector == L.NONE) return;
   const stamp = T.selectorStamp(selector);
   if (load<u32>(stamp) == generation) return;

@@ -1,7 +1,7 @@
-// The decision of a rule set. A privilege covers a request when its path is a prefix of whole segments and every query
-// parameter it names has the value it names. One grant is enough; covered but not granted is a deny; default access is
-// only for requests that no privilege covers. A constrained parameter with two different values is refused: the host
-// might believe the other one.
+// The decision of a rule set. A privilege covers a request when its path is a prefix of whole segments, every query
+// parameter it names has the value it names, and the method is one it names. One grant is enough; covered but not granted is
+// a deny; default access is only for requests that no privilege covers. A constrained parameter with two different values is
+// refused: the host might believe the other one.
 
 import { allocate, sameBytes } from "./memory";
 import * as A from "./arguments";
@@ -12,8 +12,9 @@ import * as T from "./tables";
 /** In place of a parameter: the name came with two or more different values. */
 const AMBIGUOUS: u32 = 0xfffffffe;
 
-/** The names in the request's query that rules know. */
+/** The names in the request's query that rules know; the method is under one of its own. */
 let touched: u32 = 0;
+let method: u32 = 0;
 let ambiguous: bool = false;
 /** Name of the first (deepest) privilege that covers the request, or NONE. */
 let covering: u32 = L.NONE;
@@ -23,6 +24,8 @@ export function decide(args: usize): usize {
   if (<u32>load<u8>(args + A.REQUEST_ENDPOINT) != T.header(L.H_ENDPOINT)) return A.answer(A.DENY, "wrong-endpoint", 0, 0);
   T.nextGeneration();
   covering = L.NONE;
+  touched = 0;
+  noteMethod(<u32>load<u8>(args + A.REQUEST_METHOD));
   readQuery(args + A.REQUEST_QUERY);
   const depth = walkPath(args + A.REQUEST_SEGMENTS);
   if (ambiguous) {
@@ -38,9 +41,23 @@ export function decide(args: usize): usize {
   return A.answer(A.DENY, "default-deny", 0, 0);
 }
 
+/** The request's method, as one more parameter, when rules want it. */
+function noteMethod(number: u32): void {
+  if (number >= L.METHOD_COUNT) unreachable();
+  method = number;
+  const parameter = T.header(L.H_METHODS + number);
+  if (parameter == L.NONE) return;
+  const name = load<u32>(T.row(L.S_PARAMETERS, parameter, 4));
+  const state = T.nameState(name);
+  T.touch(state);
+  store<u32>(state, 0, 4);
+  store<u32>(state, 0, 8);
+  store<u32>(state, parameter, 12);
+  store<u32>(T.touchedSlot(touched++), name);
+}
+
 /** Notes, for each query name that rules know, its value or that it has several. One pass, whatever the caller repeats. */
 function readQuery(list: usize): void {
-  touched = 0;
   ambiguous = false;
   if (T.header(L.H_NAMES) == 0) return;
   const nodes = T.count(L.S_NODES);
@@ -83,14 +100,16 @@ function walkPath(list: usize): u32 {
   return depth;
 }
 
-/** Name of a privilege on the request's path that constrains a parameter with several values, or NONE. */
+/** Name of a privilege for the request's path and method that constrains a parameter with several values, or NONE. */
 function findAmbiguous(depth: u32): u32 {
   const nodes = T.count(L.S_NODES);
   for (let i: u32 = 0; i < touched; i++) {
     const name = load<u32>(T.touchedSlot(i));
     if (load<u32>(T.nameState(name), 12) != AMBIGUOUS) continue;
     for (let d = <i32>depth; d >= 0; d--) {
-      const constrained = T.findPair(nodes + load<u32>(T.nodeSlot(d)), name);
+      const left = nodes + load<u32>(T.nodeSlot(d));
+      let constrained = T.findPair(left, name * 8);
+      if (constrained == 0) constrained = T.findPair(left, name * 8 + 1 + method);
       if (constrained != 0) return load<u32>(constrained);
     }
   }
@@ -140,12 +159,12 @@ function grantOf(args: usize, pattern: u32): usize {
   }
   const left = 2 * T.count(L.S_NODES) + pattern;
   for (let i: u32 = 0; i < identities; i++) {
-    const identity = T.row(L.S_IDENTITIES, load<u32>(T.foundIdentitySlot(i)), 28);
-    const grant = T.findPair(left, load<u32>(identity, 16));
+    const identity = T.row(L.S_IDENTITIES, load<u32>(T.foundIdentitySlot(i)), L.IDENTITY_BYTES);
+    const grant = T.findPair(left, load<u32>(identity, L.IDENTITY_CLASS));
     if (grant == 0) continue;
     const member = load<u32>(grant, 4);
-    if (member >= load<u32>(identity, 24)) unreachable();
-    const holder = load<u32>(T.row(L.S_IDENTITY_NAMES, load<u32>(identity, 20) + member, 4));
+    if (member >= load<u32>(identity, L.IDENTITY_NAME_COUNT)) unreachable();
+    const holder = load<u32>(T.row(L.S_IDENTITY_NAMES, load<u32>(identity, L.IDENTITY_FIRST_NAME) + member, 4));
     return answerGranted(load<u32>(grant), holder);
   }
   return 0;

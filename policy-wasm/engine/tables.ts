@@ -71,13 +71,17 @@ function inspect(): i32 {
   if (header(L.H_TEXT_PROBES) > count(L.S_TEXT_INDEX) || header(L.H_PAIR_PROBES) > count(L.S_PAIR_INDEX)) return CORRUPT;
   if (count(L.S_NODES) == 0 || header(L.H_DEPTH) >= count(L.S_NODES) || header(L.H_NAMES) > count(L.S_STRINGS)) return CORRUPT;
   if (header(L.H_DEFAULT_ALLOW) > 1) return CORRUPT;
+  for (let method: u32 = 0; method < L.METHOD_COUNT; method++) {
+    const parameter = header(L.H_METHODS + method);
+    if (parameter != L.NONE && parameter >= count(L.S_PARAMETERS)) return CORRUPT;
+  }
   return READY;
 }
 
 function rowBytesOf(section: u32): u64 {
   if (section == L.S_TEXT) return 1;
   if (section == L.S_TEXT_INDEX || section == L.S_PAIR_INDEX) return 16;
-  if (section == L.S_IDENTITIES) return 28;
+  if (section == L.S_IDENTITIES) return L.IDENTITY_BYTES;
   if (section == L.S_PATTERNS) return 12;
   if (section == L.S_STRINGS || section == L.S_NODES || section == L.S_SELECTORS) return 8;
   return 4;
@@ -149,9 +153,25 @@ function stirred(value: u32): u32 {
 /** The value stored for a text within a scope, or NONE. The number of slots looked at is fixed by the compiler, so that no
  *  text a caller can think of makes this slow. */
 export function findText(scope: u32, text: usize, bytes: u32): u32 {
-  let hash: u32 = (header(L.H_TEXT_SEED) ^ scope) * 0x9e3779b1;
-  for (let i: usize = 0; i < <usize>bytes; i++) hash = (hash ^ <u32>load<u8>(text + i)) * 0x01000193;
-  hash = stirred(hash);
+  let hash = startHash(scope);
+  for (let i: usize = 0; i < <usize>bytes; i++) hash = hashByte(hash, load<u8>(text + i));
+  return findHashed(hash, scope, text, bytes);
+}
+
+/** A hash that grows byte by byte, for who looks up every beginning of one text. */
+export function startHash(scope: u32): u32 {
+  return (header(L.H_TEXT_SEED) ^ scope) * 0x9e3779b1;
+}
+
+// @ts-ignore: decorator
+@inline
+export function hashByte(hash: u32, byte: u8): u32 {
+  return (hash ^ <u32>byte) * 0x01000193;
+}
+
+/** As findText, for a text whose bytes were all hashed. */
+export function findHashed(unstirred: u32, scope: u32, text: usize, bytes: u32): u32 {
+  const hash = stirred(unstirred);
   const mask = count(L.S_TEXT_INDEX) - 1;
   const probes = header(L.H_TEXT_PROBES);
   for (let probe: u32 = 0; probe < probes; probe++) {

@@ -50,6 +50,10 @@ export interface Claims {
   /** Start of the command line for logs, secrets redacted. Chosen by the caller: never a rule selector. */
   readonly processCmdLine: string;
   readonly cgroupId: bigint;
+  /** Path of that cgroup below the root of the hierarchy, `/` for the root, proven to be the one with this id; undefined when unproven. */
+  readonly cgroupPath?: string | undefined;
+  /** Lower-case hex SHA-256 of the running executable's content; undefined when nobody asked for it or it could not be read. */
+  readonly executableSha256?: string | undefined;
   readonly clientAddress: string;
   readonly clientPort: number;
 }

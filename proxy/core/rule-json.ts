@@ -14,6 +14,11 @@ export interface RuleError {
     | "unclear-text"
     | "unclear-path"
     | "unclear-query"
+    | "unclear-hash"
+    | "unclear-unit"
+    | "unclear-cgroup"
+    | "empty-list"
+    | "repeated"
     | "too-many";
   /** JSON pointer (RFC 6901) into the rule item. */
   readonly pointer: string;

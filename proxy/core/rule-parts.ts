@@ -1,9 +1,10 @@
 // The four kinds of parts of an allowlist (privileges, roles, identities, role assignments), read one element at a time.
 // Names are kept as they came and compared with case; what a request is compared with is put into canonical form here.
 
-import { canonicalisePath, decodeQueryComponent, type QueryParameter } from "./canonical-request.ts";
+import { canonicalisePath, decodeQueryComponent, METHODS, type Method, type QueryParameter } from "./canonical-request.ts";
 import { ok, type Result } from "./result.ts";
-import { type Located, member, type RuleError, readEach, readObject, readOptionalString, readString, refuse } from "./rule-json.ts";
+import { type Located, member, type RuleError, readEach, readObject, readString, refuse } from "./rule-json.ts";
+import { readCgroupPath, readExecutableHashes, readPlainSelector, readUnitName } from "./rule-selectors.ts";
 
 /** More than this is refused with `too-many`, before anything is compiled. */
 export const RULE_LIMITS = {
@@ -15,6 +16,8 @@ export const RULE_LIMITS = {
   references: 10_000,
   queryParametersPerPrivilege: 32,
   segmentsPerPath: 64,
+  /** Hashes within one identity. */
+  executableHashes: 32,
 } as const;
 
 /** What may be asked for. Covers every path that begins with these whole segments. */
@@ -24,9 +27,11 @@ export interface Privilege {
   readonly segments: readonly string[];
   /** Canonical; each name once. All of them must be in the request, with these values. */
   readonly query: readonly QueryParameter[];
+  /** In the order of {@link METHODS}, each once, at least one; undefined covers every method. */
+  readonly methods?: readonly Method[] | undefined;
 }
 
-export const SELECTORS = ["userName", "groupName", "exePath", "processName"] as const;
+export const SELECTORS = ["userName", "groupName", "exePath", "processName", "exeSha256", "systemdUnit", "cgroupPath"] as const;
 export type Selector = (typeof SELECTORS)[number];
 
 /** Who may ask. At least one selector is there, and a caller must fit all that are. */
@@ -37,6 +42,12 @@ export interface Identity {
   /** In the form of {@link normaliseExePath}. */
   readonly exePath: string | undefined;
   readonly processName: string | undefined;
+  /** Lower-case hex SHA-256 of the running executable's content, each once; any one of them fits. */
+  readonly exeSha256?: readonly string[] | undefined;
+  /** Unit of the system's service manager, as its cgroup is named. */
+  readonly systemdUnit?: string | undefined;
+  /** Cgroup below the root, `/a/b`; fits callers in that cgroup and in every one below it. */
+  readonly cgroupPath?: string | undefined;
 }
 
 export interface RawRole {
@@ -65,7 +76,25 @@ export function parsePrivilege(at: Located): Result<Privilege, RuleError> {
     return refuse("too-many", { value: segments.length, pointer: pathAt.pointer }, `at most ${RULE_LIMITS.segmentsPerPath} segments`);
   }
   const query = parseQueryParameters(member(object.value, at, "queryParameters"));
-  return query.ok ? ok({ name: name.value, segments, query: query.value }) : query;
+  if (!query.ok) return query;
+  const methods = parseMethods(member(object.value, at, "method"));
+  return methods.ok ? ok({ name: name.value, segments, query: query.value, methods: methods.value }) : methods;
+}
+
+/** An empty list would cover nothing, and so protect nothing: refused like every word that is not a method. */
+function parseMethods(at: Located): Result<readonly Method[] | undefined, RuleError> {
+  if (at.value === undefined) return ok(undefined);
+  const words = readEach(at, RULE_LIMITS.references, (element) => {
+    const text = readString(element);
+    if (!text.ok) return text;
+    const method = METHODS.find((known) => known === text.value.toUpperCase());
+    return method === undefined ? refuse("unknown-word", element, `one of ${METHODS.join(", ")}`) : ok(method);
+  });
+  if (!words.ok) return words;
+  if (words.value.length === 0) return refuse("empty-list", at, "at least one method");
+  const repeated = words.value.findIndex((method, i) => words.value.indexOf(method) !== i);
+  if (repeated >= 0) return refuse("repeated", { value: words.value[repeated], pointer: `${at.pointer}/${repeated}` }, "each method once");
+  return ok(METHODS.filter((method) => words.value.includes(method)));
 }
 
 /** Every name and value is decoded by itself, by the same rule as a request's. */
@@ -102,26 +131,33 @@ export function parseIdentity(at: Located): Result<Identity, RuleError> {
   if (!object.ok) return object;
   const name = readString(member(object.value, at, "name"));
   if (!name.ok) return name;
-  const found = new Map<Selector, string>();
-  for (const selector of SELECTORS) {
-    const selectorAt = member(object.value, at, selector);
-    const text = readOptionalString(selectorAt);
-    if (!text.ok) return text;
-    if (text.value === undefined) continue;
-    if (text.value === "") return refuse("empty-selector", selectorAt, "a text that is not empty");
-    // U+FFFD stands for bytes that could not be read, so it would fit different callers; NUL ends names in the kernel.
-    if (/[\0\ufffd]/.test(text.value)) return refuse("unclear-text", selectorAt, "a text without U+0000 and U+FFFD");
-    found.set(selector, text.value);
-  }
-  if (found.size === 0) return refuse("no-selector", at, `at least one of ${SELECTORS.join(", ")}`);
-  const exePath = found.get("exePath");
-  return ok({
+  const selector = (kind: Selector) => member(object.value, at, kind);
+  const userName = readPlainSelector(selector("userName"));
+  if (!userName.ok) return userName;
+  const groupName = readPlainSelector(selector("groupName"));
+  if (!groupName.ok) return groupName;
+  const exePath = readPlainSelector(selector("exePath"));
+  if (!exePath.ok) return exePath;
+  const processName = readPlainSelector(selector("processName"));
+  if (!processName.ok) return processName;
+  const exeSha256 = readExecutableHashes(selector("exeSha256"), RULE_LIMITS.executableHashes);
+  if (!exeSha256.ok) return exeSha256;
+  const systemdUnit = readUnitName(selector("systemdUnit"));
+  if (!systemdUnit.ok) return systemdUnit;
+  const cgroupPath = readCgroupPath(selector("cgroupPath"));
+  if (!cgroupPath.ok) return cgroupPath;
+  const identity: Identity = {
     name: name.value,
-    userName: found.get("userName"),
-    groupName: found.get("groupName"),
-    exePath: exePath === undefined ? undefined : normaliseExePath(exePath),
-    processName: found.get("processName"),
-  });
+    userName: userName.value,
+    groupName: groupName.value,
+    exePath: exePath.value === undefined ? undefined : normaliseExePath(exePath.value),
+    processName: processName.value,
+    exeSha256: exeSha256.value,
+    systemdUnit: systemdUnit.value,
+    cgroupPath: cgroupPath.value,
+  };
+  const named = SELECTORS.some((kind) => identity[kind] !== undefined);
+  return named ? ok(identity) : refuse("no-selector", at, `at least one of ${SELECTORS.join(", ")}`);
 }
 
 export function parseRole(at: Located): Result<RawRole, RuleError> {

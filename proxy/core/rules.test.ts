@@ -82,7 +82,7 @@ describe("parseRuleItem accepts", () => {
   });
 
   test("unknown members, and names that objects inherit", () => {
-    const odd = JSON.parse('{"name":"__proto__","path":"/x","method":"GET","toString":1}');
+    const odd = JSON.parse('{"name":"__proto__","path":"/x","verb":"GET","toString":1}');
     const set = parsed({ ...withPrivilege(odd), extra: [] });
     expect(set.privileges[0]?.name).toBe("__proto__");
     expect(set.warnings).toEqual([{ kind: "undefined-privilege", pointer: "/rules/roles/0/privileges/0", name: "instance" }]);

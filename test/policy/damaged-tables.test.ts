@@ -122,8 +122,9 @@ describe(`damaged tables (seed ${SEED})`, () => {
         privileges: [
           { name: "plain", path: "/a" },
           { name: "constrained", path: "/b", queryParameters: { k: "v", m: "w" } },
+          { name: "by method", path: "/d", method: ["GET"] },
         ],
-        roles: [{ name: "r", privileges: ["plain", "constrained"] }],
+        roles: [{ name: "r", privileges: ["plain", "constrained", "by method"] }],
         identities: [{ name: "alice", userName: "alice" }],
         roleAssignments: [{ role: "r", identities: ["alice"] }],
       },
@@ -143,7 +144,7 @@ describe(`damaged tables (seed ${SEED})`, () => {
 
     test("not so when nothing is changed", () => {
       const same = withWord(tables, "nodes", 0, (found) => found);
-      expect([ask(same, "a"), ask(same, "b"), ask(same, "c")]).toEqual(["granted", "granted", "default-allow"]);
+      expect(["a", "b", "c", "d"].map((segment) => ask(same, segment))).toEqual(["granted", "granted", "default-allow", "granted"]);
     });
 
     test.each<[string, string, RowSection, number, (found: number) => number]>([
@@ -151,13 +152,14 @@ describe(`damaged tables (seed ${SEED})`, () => {
       ["a pattern's constraints", "b", "patterns", 1, () => past("constraints")],
       ["a constraint's parameter", "b", "constraints", 0, () => past("parameters")],
       ["a parameter's query name", "b", "parameters", 0, () => past("strings")],
+      ["a method's name", "d", "parameters", 0, () => past("strings")],
       ["a listed pattern", "b", "patternLists", 0, () => past("patterns")],
       ["a selector's list", "a", "selectors", 0, () => past("identityLists")],
       ["a selector's list size", "a", "selectors", 1, () => past("identityLists") + 1],
       ["a listed identity", "a", "identityLists", 0, () => past("identities")],
       ["an identity's selector", "a", "identities", 0, () => past("selectors") + 1],
-      ["an identity's names", "a", "identities", 5, () => past("identityNames")],
-      ["the number of an identity's names", "a", "identities", 6, () => 0],
+      ["an identity's names", "a", "identities", 8, () => past("identityNames")],
+      ["the number of an identity's names", "a", "identities", 9, () => 0],
       ["an identity's name", "a", "identityNames", 0, () => past("strings")],
       ["an indexed text", "a", "textIndex", 2, () => past("strings")],
       ["an indexed value", "a", "textIndex", 3, (found) => (found === 0 ? 0 : past("strings") + past("nodes"))],
@@ -169,6 +171,22 @@ describe(`damaged tables (seed ${SEED})`, () => {
     test("a pattern's name, which only a refused caller gets to see", () => {
       const bytes = withWord(tables, "patterns", 0, () => past("strings"));
       expect([ask(bytes, "a", "bob"), ask(bytes, "a")]).toEqual(["policy-failed", "granted"]);
+    });
+
+    test("a method's parameter, already at load", () => {
+      const one = tablesOf({
+        defaultAccess: "allow",
+        mode: "enforce",
+        id: "one",
+        rules: { privileges: [{ name: "p", path: "/a", method: ["get"] }], roles: [], identities: [], roleAssignments: [] },
+      });
+      for (const value of [sectionOf(new Uint32Array(one.buffer), "parameters").rows, NONE - 1]) {
+        const damaged = new Uint32Array(one.slice().buffer);
+        damaged[HEADER.methods] = value;
+        sealTables(damaged);
+        const loaded = loadPolicy(assemble(new Uint8Array(damaged.buffer), new Uint8Array()));
+        expect(loaded).toMatchObject({ ok: false, error: { kind: "refused-to-start", cause: "the rule tables are damaged" } });
+      }
     });
 
     test("a text's length, which then fits nothing or fails", () => {

@@ -53,15 +53,15 @@ function shuffledItem(random: Random, item: PlainItem): PlainItem {
 }
 
 describe(`compiled rule sets (seed ${SEED})`, () => {
-  test(
-    "agree with the plain evaluator on 20000 cases",
-    () => {
-      const random = seededRandom(SEED);
+  test.each(Array.from({ length: 10 }, (_, i) => SEED + 100 + i))(
+    "agree with the plain evaluator on 10000 cases (seed %d)",
+    (seed) => {
+      const random = seededRandom(seed);
       const seen = new Map<string, number>();
-      for (let set = 0; set < 500; set++) {
-        const item = randomItem(random, { untidy: true });
+      for (let set = 0; set < 125; set++) {
+        const item = randomItem(random, { untidy: true, plain: set % 5 === 0 });
         const policy = policyOf(item);
-        for (let k = 0; k < 40; k++) {
+        for (let k = 0; k < 80; k++) {
           const caller = randomCaller(random);
           const { plain, canonical } = randomRequest(random);
           const wanted = evaluatePlainly(item, caller, plain);
@@ -75,7 +75,7 @@ describe(`compiled rule sets (seed ${SEED})`, () => {
       }
       // A generator that no longer reaches a branch would make this test empty.
       for (const reason of ["granted", "not-granted", "default-allow", "default-deny", "ambiguous-query"]) {
-        expect([reason, (seen.get(reason) ?? 0) > 300]).toEqual([reason, true]);
+        expect([reason, (seen.get(reason) ?? 0) > 150]).toEqual([reason, true]);
       }
     },
     PATIENCE_MS,

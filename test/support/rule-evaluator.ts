@@ -10,6 +10,7 @@ export interface PlainItem {
       readonly name: string;
       readonly path: string;
       readonly queryParameters?: Readonly<Record<string, string>>;
+      readonly method?: readonly string[];
     }[];
     readonly roles: readonly { readonly name: string; readonly privileges: readonly string[] }[];
     readonly identities: readonly PlainIdentity[];
@@ -23,6 +24,9 @@ export interface PlainIdentity {
   readonly groupName?: string;
   readonly exePath?: string;
   readonly processName?: string;
+  readonly exeSha256?: string | readonly string[];
+  readonly systemdUnit?: string;
+  readonly cgroupPath?: string;
 }
 
 export interface PlainCaller {
@@ -30,9 +34,12 @@ export interface PlainCaller {
   readonly userGroups: readonly string[];
   readonly processFullPath: string | undefined;
   readonly processName: string | undefined;
+  readonly executableSha256: string | undefined;
+  readonly cgroupPath: string | undefined;
 }
 
 export interface PlainRequest {
+  readonly method: string;
   /** Lower-case, without empty ones. */
   readonly segments: readonly string[];
   /** Decoded, lower-case. */
@@ -48,7 +55,10 @@ export interface PlainDecision {
 
 export function evaluatePlainly(item: PlainItem, caller: PlainCaller, request: PlainRequest): PlainDecision {
   const { privileges, roles, identities, roleAssignments } = item.rules;
-  const onPath = privileges.filter(({ path }) => coversPath(path, request.segments));
+  const onPath = privileges.filter(
+    ({ path, method }) =>
+      coversPath(path, request.segments) && (method === undefined || method.some((word) => word.toUpperCase() === request.method)),
+  );
   const ambiguous = onPath.filter(({ queryParameters }) =>
     Object.keys(queryParameters ?? {}).some((name) => new Set(valuesOf(request, decode(name))).size > 1),
   );
@@ -93,8 +103,24 @@ function fits(identity: PlainIdentity, caller: PlainCaller): boolean {
   if (identity.userName !== undefined && identity.userName !== caller.userName) return false;
   if (identity.groupName !== undefined && !caller.userGroups.includes(identity.groupName)) return false;
   if (identity.processName !== undefined && identity.processName !== caller.processName) return false;
+  if (identity.exeSha256 !== undefined) {
+    const wanted = [identity.exeSha256].flat().map((hash) => hash.toLowerCase());
+    if (!wanted.some((hash) => hash === caller.executableSha256)) return false;
+  }
+  if (identity.systemdUnit !== undefined && !unitsOf(caller.cgroupPath).includes(identity.systemdUnit)) return false;
+  if (identity.cgroupPath !== undefined) {
+    const wanted = `/${identity.cgroupPath.split("/").filter(Boolean).join("/")}/`;
+    if (caller.cgroupPath === undefined || !`${caller.cgroupPath}/`.startsWith(wanted)) return false;
+  }
   if (identity.exePath === undefined) return true;
   return caller.processFullPath !== undefined && components(identity.exePath) === components(caller.processFullPath);
+}
+
+/** The slices around the caller's unit, and the unit. */
+function unitsOf(cgroupPath: string | undefined): readonly string[] {
+  const segments = (cgroupPath ?? "/").split("/").slice(1);
+  const unit = segments.findIndex((segment) => !/.\.slice$/.test(segment));
+  return unit < 0 ? segments : segments.slice(0, unit + 1);
 }
 
 function components(path: string): string {

@@ -1,9 +1,10 @@
 // The privileges of a rule set as table rows: a tree of path segments, the patterns that end at each of its nodes, and the query
-// parameters they want.
+// parameters they want. The method that a pattern wants is one more parameter, under a name that no query can have.
 
+import { METHODS, type Method } from "../../core/canonical-request.ts";
 import type { PairEntry } from "./hash-index.ts";
 import type { Pattern } from "./rule-plan.ts";
-import { NONE, SCOPE } from "./table-layout.ts";
+import { constraintKey, NONE, SCOPE } from "./table-layout.ts";
 import { rarest, type ScopedText, type TextPool } from "./text-pool.ts";
 
 export interface TreeRows {
@@ -18,11 +19,13 @@ export interface TreeRows {
   readonly constraints: readonly number[];
   readonly patternLists: readonly number[];
   readonly parameters: readonly number[];
+  /** The parameter of each of METHODS, or NONE when no pattern wants it. */
+  readonly methods: readonly number[];
 }
 
 interface TreeNode {
   readonly children: Map<string, number>;
-  /** Patterns with query constraints that end here. */
+  /** Patterns with constraints that end here. */
   readonly constrained: number[];
   /** The pattern without any that ends here, or NONE. */
   plain: number;
@@ -34,8 +37,9 @@ export function writeTree(patterns: readonly Pattern[], texts: TextPool): TreeRo
   const parameters = new ParameterTable(nodes.length, texts, entries);
   const rows: number[] = [];
   const constraints: number[] = [];
-  const wantedBy = patterns.map(({ query, name }) => {
+  const wantedBy = patterns.map(({ query, method, name }) => {
     const wanted = query.map((pair) => parameters.number(pair.name, pair.value));
+    if (method !== undefined) wanted.push(parameters.methodNumber(method));
     rows.push(texts.number(name), constraints.length, wanted.length);
     constraints.push(...wanted);
     return wanted;
@@ -47,13 +51,14 @@ export function writeTree(patterns: readonly Pattern[], texts: TextPool): TreeRo
     const popularity = new Map<number, number>();
     const constrainedBy = new Map<number, number>();
     for (const pattern of constrained) {
-      for (const parameter of wantedBy[pattern] ?? []) {
-        popularity.set(parameter, (popularity.get(parameter) ?? 0) + 1);
-        const name = parameters.nameOf(parameter);
-        if (!constrainedBy.has(name)) constrainedBy.set(name, texts.number(patterns[pattern]?.name ?? ""));
+      const { query = [], method, name = "" } = patterns[pattern] ?? {};
+      for (const parameter of wantedBy[pattern] ?? []) popularity.set(parameter, (popularity.get(parameter) ?? 0) + 1);
+      for (const pair of query) {
+        const key = constraintKey(parameters.nameNumber(pair.name), method === undefined ? undefined : METHODS.indexOf(method));
+        if (!constrainedBy.has(key)) constrainedBy.set(key, texts.number(name));
       }
     }
-    for (const [name, privilege] of constrainedBy) pairs.push({ left: nodes.length + node, right: name, values: [privilege, 0] });
+    for (const [key, privilege] of constrainedBy) pairs.push({ left: nodes.length + node, right: key, values: [privilege, 0] });
     // Filed under its rarest parameter, so that the lists stay short.
     const lists = Map.groupBy(constrained, (pattern) => rarest(wantedBy[pattern] ?? [], popularity));
     for (const [parameter, list] of lists) {
@@ -72,6 +77,7 @@ export function writeTree(patterns: readonly Pattern[], texts: TextPool): TreeRo
     constraints,
     patternLists,
     parameters: parameters.rows,
+    methods: parameters.methods,
   };
 }
 
@@ -84,7 +90,7 @@ function growTree(
   const root = newNode();
   const nodes = [root];
   let depth = 0;
-  for (const [pattern, { segments, query }] of patterns.entries()) {
+  for (const [pattern, { segments, query, method }] of patterns.entries()) {
     let number = 0;
     let node = root;
     for (const segment of segments) {
@@ -98,7 +104,7 @@ function growTree(
       node = nodes[child] ?? root;
     }
     depth = Math.max(depth, segments.length);
-    if (query.length === 0) node.plain = pattern;
+    if (query.length === 0 && method === undefined) node.plain = pattern;
     else node.constrained.push(pattern);
   }
   return { nodes, depth };
@@ -108,10 +114,14 @@ function newNode(): TreeNode {
   return { children: new Map(), constrained: [], plain: NONE };
 }
 
+/** Query names are never empty. */
+const METHOD_NAME = "";
+
 /** Numbers for query names, and for names with a value. */
 class ParameterTable {
   /** Name number of each parameter. */
   readonly rows: number[] = [];
+  readonly methods: number[] = METHODS.map(() => NONE);
   readonly #nodeCount: number;
   readonly #texts: TextPool;
   readonly #entries: ScopedText[];
@@ -128,17 +138,30 @@ class ParameterTable {
     return this.#names.size;
   }
 
-  nameOf(parameter: number): number {
-    return this.rows[parameter] ?? 0;
+  nameNumber(name: string): number {
+    const known = this.#names.get(name);
+    if (known !== undefined) return known;
+    const number = this.#names.size;
+    this.#names.set(name, number);
+    // Not found by text: only the engine itself notes a request's method.
+    if (name !== METHOD_NAME) {
+      this.#entries.push({ scope: this.#nodeCount + SCOPE.queryNames, string: this.#texts.number(name), value: number });
+    }
+    return number;
+  }
+
+  methodNumber(method: Method): number {
+    const i = METHODS.indexOf(method);
+    let parameter = this.methods[i] ?? NONE;
+    if (parameter === NONE) {
+      parameter = this.rows.push(this.nameNumber(METHOD_NAME)) - 1;
+      this.methods[i] = parameter;
+    }
+    return parameter;
   }
 
   number(name: string, value: string): number {
-    let nameNumber = this.#names.get(name);
-    if (nameNumber === undefined) {
-      nameNumber = this.#names.size;
-      this.#names.set(name, nameNumber);
-      this.#entries.push({ scope: this.#nodeCount + SCOPE.queryNames, string: this.#texts.number(name), value: nameNumber });
-    }
+    const nameNumber = this.nameNumber(name);
     const key = `${nameNumber}=${value}`;
     let parameter = this.#parameters.get(key);
     if (parameter === undefined) {

@@ -58,6 +58,7 @@ export function writeTables(plan: RulePlan, defaultAccess: DefaultAccess, endpoi
   header[HEADER.pairProbes] = pairIndex.probes;
   header[HEADER.depth] = tree.depth;
   header[HEADER.names] = tree.nameCount;
+  header.set(tree.methods, HEADER.methods);
   return ok(assemble(header, sections, texts.bytes));
 }
 

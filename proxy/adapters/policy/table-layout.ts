@@ -3,8 +3,8 @@
 
 /** Where the tables begin in the engine's memory. */
 export const TABLES_ADDRESS = 0x10000;
-/** "APR1" */
-export const MAGIC = 0x31525041;
+/** "APR2" */
+export const MAGIC = 0x32525041;
 /** "no row" */
 export const NONE = 0xffffffff;
 
@@ -22,7 +22,9 @@ export const HEADER = {
   pairProbes: 9,
   depth: 10,
   names: 11,
-  sections: 12,
+  /** One word for each of METHODS. */
+  methods: 12,
+  sections: 19,
 } as const;
 
 /** Order of the section descriptors. */
@@ -55,11 +57,26 @@ export const ROW_WORDS: Readonly<Record<Exclude<SectionName, "text">, number>> =
   parameters: 1,
   selectors: 2,
   identityLists: 1,
-  identities: 7,
+  identities: 10,
   identityNames: 1,
 };
 
 export const HEADER_WORDS = HEADER.sections + 2 * SECTION_NAMES.length;
 
 /** Scopes of the text index, counted from the number of nodes; the value scopes begin at `values`, one per query name. */
-export const SCOPE = { queryNames: 0, userName: 1, groupName: 2, exePath: 3, processName: 4, values: 5 } as const;
+export const SCOPE = {
+  queryNames: 0,
+  userName: 1,
+  groupName: 2,
+  exePath: 3,
+  processName: 4,
+  exeSha256: 5,
+  systemdUnit: 6,
+  cgroupPath: 7,
+  values: 8,
+} as const;
+
+/** Right key of the pair that names a constraining privilege: the query name, and the one method that it is about or any. */
+export function constraintKey(name: number, methodNumber: number | undefined): number {
+  return name * 8 + (methodNumber === undefined ? 0 : methodNumber + 1);
+}

@@ -29,6 +29,7 @@ export interface WitCaller {
   readonly userGroups: readonly string[];
   readonly executablePath: string | undefined;
   readonly processName: string | undefined;
+  readonly executableSha256: string | undefined;
   readonly cgroupId: bigint;
   readonly cgroupPath: string | undefined;
 }
@@ -71,8 +72,8 @@ export function toWitRequest({ endpoint, method, segments, trailingSlash, query 
   return { endpoint, method: METHOD_CASES[method], segments, trailingSlash, query, headers: [], uptimeSeconds: 0n, unixSeconds: 0n };
 }
 
-/** @param cgroupPath - path below the cgroup root, when somebody looked it up */
-export function toWitCaller(claims: Claims, cgroupPath?: string): WitCaller {
+/** What is unknown stays absent. */
+export function toWitCaller(claims: Claims): WitCaller {
   return {
     processId: claims.processId,
     userId: claims.userId,
@@ -81,7 +82,8 @@ export function toWitCaller(claims: Claims, cgroupPath?: string): WitCaller {
     userGroups: claims.userGroups,
     executablePath: claims.processFullPath,
     processName: claims.processName,
+    executableSha256: claims.executableSha256,
     cgroupId: claims.cgroupId,
-    cgroupPath,
+    cgroupPath: claims.cgroupPath,
   };
 }
