@@ -4,11 +4,15 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Level, type LineSink, makeDescriptorSink, makeLog, renderLine } from "../adapters/log/lines.ts";
+import { releaseStartUpMemory } from "../adapters/native/start-up-memory.ts";
 import { startAgent } from "../agent/agent.ts";
 import { type Config, DEFAULT_CONFIG_PATH, type LogLevel, parseConfig, renderConfigError } from "../agent/config.ts";
 import { EXIT } from "./exit-code.ts";
 
 const LEVEL: Readonly<Record<LogLevel, Level>> = { Error: "error", Warn: "warn", Info: "info", Debug: "debug", Trace: "debug" };
+
+/** By then the first rules are in force and the key is latched, if the host is there. */
+const SETTLED_MS = 1_500;
 
 export async function run(version: string, configPath: string | undefined): Promise<void> {
   const path = configPath ?? findConfig();
@@ -42,6 +46,8 @@ export async function run(version: string, configPath: string | undefined): Prom
     runId: randomBytes(4).toString("hex"),
   });
   if (!started.ok) return end(sink, log, started.error.kind === "listener" ? EXIT.temporary : EXIT.capability, started.error.message);
+
+  setTimeout(releaseStartUpMemory, SETTLED_MS).unref();
 
   const stop = (signal: string) => {
     log.info("agent-stopping", { signal });
