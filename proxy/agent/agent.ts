@@ -21,6 +21,7 @@ import { parseRuleItem, renderRuleError } from "../core/rules.ts";
 import type { Config } from "./config.ts";
 import { isFailedAuthentication, makeSummaryCounter } from "./connection-summary.ts";
 import { makeAdmission } from "./connections.ts";
+import { makeDenialCounter } from "./denial-counter.ts";
 import type { PrepareRules } from "./guards.ts";
 import { handleRequest, type RequestEnd } from "./handle-request.ts";
 import { makeKeyKeeper } from "./key-keeper.ts";
@@ -66,6 +67,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const sinceStart = () => Math.round(monotonicMs() - startedMs);
   const readiness = makeReadiness(Date.now);
   const summaries = { all: makeSummaryCounter(), failed: makeSummaryCounter() };
+  const denials = makeDenialCounter(() => new Date());
   let requests = 0;
   let stopping = false;
 
@@ -143,6 +145,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       },
       requests: () => requests,
       summaries: () => ({ all: summaries.all.entries(), failed: summaries.failed.entries() }),
+      denials: () => ({ wouldDeny: denials.wouldDeny(), denied: denials.denied() }),
       statusPath: join(config.statusFolder, STATUS_FILE_NAME),
     });
   let statusTimer: ReturnType<typeof setTimeout> | undefined;
@@ -195,6 +198,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const ended = (end: RequestEnd) => {
     summaries.all.count(end);
     if (isFailedAuthentication(end)) summaries.failed.count(end);
+    denials.count(end);
     logRequestEnd(log, end);
   };
   const requestPorts = {

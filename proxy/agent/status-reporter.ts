@@ -3,7 +3,7 @@
 import { ENDPOINTS } from "../core/endpoint.ts";
 import { perEndpoint } from "../core/key-status.ts";
 import type { RedirectCounters } from "../core/ports.ts";
-import { type AggregateStatus, type ConnectionSummary, cutMessage, type ModuleStatus } from "../core/status.ts";
+import { type AggregateStatus, type ConnectionSummary, cutMessage, type DenialStatus, type ModuleStatus } from "../core/status.ts";
 import type { KeeperReport, Snapshot } from "./key-keeper.ts";
 
 export interface StatusSources {
@@ -18,6 +18,7 @@ export interface StatusSources {
   readonly counters: () => RedirectCounters | undefined;
   readonly requests: () => number;
   readonly summaries: () => { readonly all: readonly ConnectionSummary[]; readonly failed: readonly ConnectionSummary[] };
+  readonly denials: () => { readonly wouldDeny: DenialStatus; readonly denied: DenialStatus };
   readonly statusPath: string;
 }
 
@@ -80,6 +81,7 @@ function details(from: StatusSources, pinsExecutable: boolean, refusals: readonl
     })),
     ruleRefusals: refusals.map(cutMessage),
     executablesPinned: pinsExecutable,
+    ...from.denials(),
     // Counts fit a JSON number for longer than any VM runs.
     redirectCounters:
       counters === undefined ? {} : Object.fromEntries(Object.entries(counters).map(([name, value]) => [name, Number(value)])),

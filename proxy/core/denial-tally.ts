@@ -1,0 +1,158 @@
+// Counts what rules deny, per who, what and why, in bounded memory whatever callers do. A counter that had to be given up is
+// counted in `other`, so the total is always exact; users share the room fairly, so that one who varies its requests cannot push
+// out what is known about others. Never holds a query value: those may be secrets.
+
+import type { Endpoint } from "./endpoint.ts";
+import { redactSecrets } from "./redact.ts";
+import { splitQuery } from "./request-target.ts";
+import { cutText } from "./status.ts";
+
+/** One request that rules denied, or would have denied. */
+export interface Denial {
+  readonly endpoint: Endpoint;
+  readonly ruleSetId: string;
+  readonly reason: string;
+  readonly rule: string;
+  readonly userName: string | undefined;
+  readonly exePath: string | undefined;
+  /** Canonical; only the first two count. Empty when the target has no canonical form. */
+  readonly segments: readonly string[];
+  readonly method: string;
+  /** As received. */
+  readonly target: string;
+  readonly processId: number;
+  /** Milliseconds since 1970; undefined when nobody knows. */
+  readonly atMs: number | undefined;
+}
+
+export interface DenialEntry {
+  readonly endpoint: Endpoint;
+  readonly ruleSetId: string;
+  readonly reason: string;
+  readonly rule: string;
+  readonly userName: string | undefined;
+  readonly exePath: string | undefined;
+  /** First two canonical segments, e.g. `/metadata/instance`. */
+  readonly path: string;
+  /** Seen for certain. */
+  readonly count: number;
+  /** At most this many more, from before the entry had its place; those are in `other`. */
+  readonly missed: number;
+  readonly firstSeenMs: number | undefined;
+  readonly lastSeenMs: number | undefined;
+  readonly example: DenialExample;
+}
+
+export interface DenialExample {
+  readonly method: string;
+  /** Path, and names of query parameters without their values. */
+  readonly target: string;
+  readonly processId: number;
+}
+
+export interface DenialTally {
+  count(denial: Denial): void;
+  /** Most first. */
+  entries(): readonly DenialEntry[];
+  /** All that were counted: the entries' counts and {@link other}. */
+  total(): number;
+  /** Counted, but by entries that had to give way. */
+  other(): number;
+}
+
+export const MAX_DENIAL_ENTRIES = 256;
+const MAX_SEGMENT_CHARACTERS = 64;
+const MAX_EXAMPLE_CHARACTERS = 256;
+/** Users whose lost counts are remembered one by one. */
+const MAX_FORGOTTEN_USERS = 1024;
+
+type Slot = { -readonly [Member in keyof DenialEntry]: DenialEntry[Member] } & { readonly user: string };
+
+export function makeDenialTally(maxEntries = MAX_DENIAL_ENTRIES): DenialTally {
+  const slots = new Map<string, Slot>();
+  const slotsOfUser = new Map<string, number>();
+  // INVARIANT: a key of this user without a slot was never counted more often than this (at least `forgottenByAll`).
+  const forgotten = new Map<string, number>();
+  let forgottenByAll = 0;
+  let total = 0;
+  let other = 0;
+
+  function makeRoom(arriving: string): void {
+    const victim = findVictim(slots, slotsOfUser, arriving);
+    if (victim === undefined) return;
+    const [key, slot] = victim;
+    slots.delete(key);
+    other += slot.count;
+    const left = (slotsOfUser.get(slot.user) ?? 1) - 1;
+    if (left === 0) slotsOfUser.delete(slot.user);
+    else slotsOfUser.set(slot.user, left);
+    forget(slot.user, slot.count + slot.missed);
+  }
+
+  function forget(user: string, atMost: number): void {
+    if (!forgotten.has(user) && forgotten.size >= MAX_FORGOTTEN_USERS) {
+      forgottenByAll = Math.max(forgottenByAll, ...forgotten.values());
+      forgotten.clear();
+    }
+    forgotten.set(user, Math.max(atMost, forgotten.get(user) ?? 0));
+  }
+
+  return {
+    count(denial) {
+      total++;
+      const path = `/${denial.segments
+        .slice(0, 2)
+        .map((segment) => cutText(segment, MAX_SEGMENT_CHARACTERS))
+        .join("/")}`;
+      const { endpoint, ruleSetId, reason, rule, userName, exePath, atMs } = denial;
+      const key = JSON.stringify([endpoint, ruleSetId, reason, rule, userName, exePath, path]);
+      const known = slots.get(key);
+      if (known !== undefined) {
+        known.count++;
+        known.lastSeenMs = atMs ?? known.lastSeenMs;
+        return;
+      }
+      const user = userName ?? "";
+      if (slots.size >= maxEntries) makeRoom(user);
+      slotsOfUser.set(user, (slotsOfUser.get(user) ?? 0) + 1);
+      slots.set(key, {
+        ...{ user, endpoint, ruleSetId, reason, rule, userName, exePath, path, count: 1 },
+        missed: Math.max(forgotten.get(user) ?? 0, forgottenByAll),
+        firstSeenMs: atMs,
+        lastSeenMs: atMs,
+        example: { method: denial.method, target: withoutValues(denial.target), processId: denial.processId },
+      });
+    },
+    entries: () => [...slots.values()].sort((a, b) => b.count - a.count).map(({ user: _, ...entry }) => entry),
+    total: () => total,
+    other: () => other,
+  };
+}
+
+/** The rarest entry of the user who has the most entries; the arriving user gives way itself when nobody has more. */
+function findVictim(
+  slots: ReadonlyMap<string, Slot>,
+  slotsOfUser: ReadonlyMap<string, number>,
+  arriving: string,
+): readonly [string, Slot] | undefined {
+  let fullest = arriving;
+  for (const [user, count] of slotsOfUser) if (count > (slotsOfUser.get(fullest) ?? 0)) fullest = user;
+  let victim: readonly [string, Slot] | undefined;
+  for (const candidate of slots) {
+    const slot = candidate[1];
+    if (slot.user !== fullest) continue;
+    if (victim === undefined || slot.count + slot.missed < victim[1].count + victim[1].missed) victim = candidate;
+  }
+  return victim;
+}
+
+/** The target for people: values may be secrets or long, names say what was asked. */
+export function withoutValues(target: string): string {
+  const { path, query } = splitQuery(target.slice(0, 16 * MAX_EXAMPLE_CHARACTERS));
+  const names = query
+    .split("&")
+    .map((pair) => pair.split("=", 1)[0] ?? "")
+    .filter((name) => name !== "");
+  const text = names.length === 0 ? path : `${path}?${names.join("&")}`;
+  return cutText(redactSecrets(text), MAX_EXAMPLE_CHARACTERS);
+}
