@@ -4,6 +4,7 @@
 import { write as writeFile } from "node:fs";
 import type { Log, LogField } from "../../core/ports.ts";
 import { redactSecrets } from "../../core/redact.ts";
+import { HarmlessTexts, isPrintableAscii } from "./harmless-texts.ts";
 
 export const LEVELS = ["error", "warn", "info", "debug"] as const;
 export type Level = (typeof LEVELS)[number];
@@ -14,6 +15,11 @@ const PRIORITY: Readonly<Record<Level, number>> = { error: 3, warn: 4, info: 6, 
 /** Enough for a burst of some ten thousand requests while the journal is busy. */
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 const MAX_FIELD_CHARACTERS = 8 * 1024;
+/** Between two writes: under load some hundred lines then share one, and none is late for a reader. */
+const REST_MS = 10;
+
+/** INVARIANT: holds only printable ASCII that {@link redactSecrets} leaves alone. */
+const harmless = new HarmlessTexts(256);
 
 export interface LineSink {
   /** Takes one line without its newline. */
@@ -39,15 +45,26 @@ export function renderLine(level: Level, event: string, fields: Readonly<Record<
 
 function renderFields(fields: Readonly<Record<string, LogField>>): string {
   const shown: Record<string, LogField> = {};
+  let plain = true;
   for (const [name, value] of Object.entries(fields)) {
-    if (typeof value === "string") shown[name] = redactSecrets(cut(value));
-    else if (value !== undefined) shown[name] = value;
+    if (value === undefined) continue;
+    if (typeof value !== "string") {
+      shown[name] = value;
+      plain &&= typeof value !== "object" || value.every(isPrintableAscii);
+    } else if (harmless.has(value)) {
+      shown[name] = value;
+    } else {
+      const text = redactSecrets(cut(value));
+      shown[name] = text;
+      plain &&= isPrintableAscii(text);
+      if (text === value) harmless.add(value);
+    }
   }
+  const json = JSON.stringify(shown);
   // JSON escapes C0 controls; DEL, C1 controls and the separators U+2028/9 would still move a terminal or split a line.
-  return JSON.stringify(shown).replace(
-    /[\x7f-\x9f\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return plain
+    ? json
+    : json.replace(/[\x7f-\x9f\u2028\u2029]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Cuts on a character boundary, so that no half of a surrogate pair is left. */
@@ -66,16 +83,19 @@ export function makeDescriptorSink(descriptor: number, renderLost: (count: numbe
   let queued: string[] = [];
   let queuedBytes = 0;
   let dropped = 0;
-  let writing = false;
+  let state: "idle" | "writing" | "resting" = "idle";
+  let rest: ReturnType<typeof setTimeout> | undefined;
   let waiters: (() => void)[] = [];
 
   function pump(): void {
-    if (writing) return;
+    if (state === "writing") return;
+    clearTimeout(rest);
+    state = "idle";
     if (queued.length === 0) {
       for (const waiter of waiters.splice(0)) waiter();
       return;
     }
-    writing = true;
+    state = "writing";
     const lost = dropped;
     dropped = 0;
     if (lost > 0) queued.push(renderLost(lost));
@@ -93,8 +113,9 @@ export function makeDescriptorSink(descriptor: number, renderLost: (count: numbe
       }
       // A sink that is gone (EPIPE, full disk) loses these lines; the agent itself goes on.
       if (error === null && from + written < bytes.length) return writeAll(bytes, from + written);
-      writing = false;
-      pump();
+      state = "resting";
+      if (waiters.length > 0) pump();
+      else rest = setTimeout(pump, REST_MS);
     });
   }
 
@@ -106,11 +127,11 @@ export function makeDescriptorSink(descriptor: number, renderLost: (count: numbe
       }
       queued.push(line);
       queuedBytes += line.length;
-      if (queued.length === 1 && !writing) queueMicrotask(pump);
+      if (queued.length === 1 && state === "idle") queueMicrotask(pump);
     },
     flush: () =>
       new Promise((resolve) => {
-        if (!writing && queued.length === 0) return resolve();
+        if (state !== "writing" && queued.length === 0) return resolve();
         waiters = [...waiters, resolve];
         pump();
       }),
