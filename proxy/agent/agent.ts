@@ -17,12 +17,12 @@ import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/
 import type { Admission, Log, Peer } from "../core/ports.ts";
 import { unavailable } from "../core/replies.ts";
 import { err, ok, type Result } from "../core/result.ts";
-import { parseRuleItem, renderRuleError } from "../core/rules.ts";
+import { parseRuleItem, renderRuleError, usesExecutableHashes } from "../core/rules.ts";
 import type { Config } from "./config.ts";
 import { isFailedAuthentication, makeSummaryCounter } from "./connection-summary.ts";
 import { makeAdmission } from "./connections.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
-import type { PrepareRules } from "./guards.ts";
+import { type PrepareRules, wantsExecutableHash } from "./guards.ts";
 import { handleRequest, type RequestEnd } from "./handle-request.ts";
 import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeReadiness } from "./readiness.ts";
@@ -210,9 +210,15 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       answerLocally(exchange.head, caller),
     ended,
   };
+  // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
+  const cgroupRoot = findCgroupRoot();
   admit = makeAdmission({
     redirector,
-    identify: makeIdentify({ kernelProcessId: redirector.kernelProcessId }),
+    identify: makeIdentify({
+      kernelProcessId: redirector.kernelProcessId,
+      ...(cgroupRoot.ok ? { cgroupRoot: cgroupRoot.value } : {}),
+      wantsExecutableHash: () => wantsExecutableHash(keeper.snapshot().guards),
+    }),
     handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
     refused: (peer, reason) => log.warn("connection-refused", { clientIp: peer.address, clientPort: peer.port, reason }),
     limits: { total: listener.maxConnections, perUser: Math.floor(listener.maxConnections / 4), direct: DIRECT_CONNECTIONS },
@@ -245,7 +251,7 @@ function makePrepareRules(statusFolder: string, log: Log): PrepareRules {
     if (!rules.ok) return err(renderRuleError(rules.error));
     const component = compilePolicy(rules.value, endpoint);
     if (!component.ok) return err(renderCompileError(component.error));
-    const policy = loadPolicy(component.value);
+    const policy = loadPolicy(component.value, { wantsExecutableHash: usesExecutableHashes(rules.value) });
     if (!policy.ok) return err(`cannot load the compiled component: ${JSON.stringify(policy.error)}`);
     const kept = writePolicyFile(statusFolder, endpoint, component.value);
     if (!kept.ok) log.warn("policy-file-not-written", { message: kept.error.message });

@@ -101,6 +101,11 @@ function guardByRules(endpoint: Endpoint, item: RawRuleItem, before: EndpointGua
   };
 }
 
+/** Whether any policy in force looks at the content of executables. */
+export function wantsExecutableHash(guards: Guards): boolean {
+  return ENDPOINTS.some((endpoint) => guards[endpoint].policy?.wantsExecutableHash === true);
+}
+
 /** The endpoints whose traffic must come to us. */
 export function wantsRedirect(guards: Guards): Readonly<Record<Endpoint, boolean>> {
   return perEndpoint((endpoint) => guards[endpoint].mode !== "disabled");

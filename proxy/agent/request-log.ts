@@ -39,6 +39,8 @@ export function requestFields(end: RequestEnd): Readonly<Record<string, LogField
     processFullPath: claims?.processFullPath ?? "",
     processName: claims?.processName ?? "",
     processCmdLine: claims?.processCmdLine ?? "",
+    exeSha256: claims?.executableSha256,
+    cgroupPath: claims?.cgroupPath,
     runAsElevated: claims?.runAsElevated ?? false,
     clientIp: claims?.clientAddress,
     clientPort: claims?.clientPort,

@@ -68,6 +68,8 @@ export interface PolicyDecision {
 export interface Policy {
   /** Lower-case hex SHA-256 of the component file. */
   readonly policyId: string;
+  /** The answers may depend on the content of executables: callers get its hash only while such a policy is in force. */
+  readonly wantsExecutableHash?: boolean;
   evaluate(request: CanonicalRequest, claims: Claims): PolicyDecision;
 }
 

@@ -48,8 +48,10 @@ export async function benchFootprint(options: FootprintOptions, bareServer: stri
           bound: atMost(resident.value, BOUND_TIMES_BARE * resident.against.value, `${BOUND_TIMES_BARE} x bare`),
         },
         memory("idle, proportional", (cost) => cost.idle.proportionalMiB),
+        memory("idle, anonymous", (cost) => cost.idle.anonymousMiB),
         memory("after load, resident", (cost) => cost.loaded.residentMiB),
         memory("after load, proportional", (cost) => cost.loaded.proportionalMiB),
+        memory("after load, anonymous", (cost) => cost.loaded.anonymousMiB),
       ],
     },
     {

@@ -8,6 +8,8 @@ export interface MemoryUse {
   readonly residentMiB: number;
   /** Pages shared with other processes count as their share only. */
   readonly proportionalMiB: number;
+  /** Of its own, in no file: what the kernel can only swap. */
+  readonly anonymousMiB: number;
 }
 
 /** Of all threads that are there now; what threads did that have ended is not in it. */
@@ -19,7 +21,11 @@ export interface ProcessorUse {
 
 export function readMemory(processId: number): MemoryUse {
   const rollup = readFileSync(`/proc/${processId}/smaps_rollup`, "utf8");
-  return { residentMiB: kibibytes(rollup, "Rss") / KIB, proportionalMiB: kibibytes(rollup, "Pss") / KIB };
+  return {
+    residentMiB: kibibytes(rollup, "Rss") / KIB,
+    proportionalMiB: kibibytes(rollup, "Pss") / KIB,
+    anonymousMiB: kibibytes(rollup, "Anonymous") / KIB,
+  };
 }
 
 export function readProcessor(processId: number): ProcessorUse {

@@ -32,6 +32,9 @@ const MAX_LABELS = 16;
 const MAX_LABEL_NAME_BYTES = 64;
 const MAX_LABEL_VALUE_BYTES = 256;
 
+/** What a policy looks at beyond what every caller is known by. */
+export type PolicyNeeds = Pick<Policy, "wantsExecutableHash">;
+
 const FAILED: PolicyDecision = { kind: "deny", reason: "policy-failed", rule: "" };
 const NO_SETTINGS = new Uint8Array();
 
@@ -43,13 +46,14 @@ export function policyIdOf(component: Uint8Array): string {
 /**
  * Loads a component of world `policy` that has one core module, and starts it once to see that it can.
  * The caller answers for where the file comes from: nothing here limits how long or with how much memory it runs.
+ * @param needs - what its rules look at; kept with the policy
  */
-export function loadPolicy(component: Uint8Array): Result<ComponentPolicy, PolicyLoadError> {
+export function loadPolicy(component: Uint8Array, needs: PolicyNeeds = {}): Result<ComponentPolicy, PolicyLoadError> {
   const core = extractCoreModule(component);
   if (!core.ok) return core;
   const module = compileModule(core.value);
   if (!module.ok) return module;
-  const policy = new RunningPolicy(policyIdOf(component), module.value);
+  const policy = new RunningPolicy(policyIdOf(component), module.value, needs);
   const trouble = policy.start();
   return trouble === undefined ? ok(policy) : err({ kind: "refused-to-start", cause: trouble });
 }
@@ -79,12 +83,14 @@ function compileModule(core: Uint8Array): Result<WebAssembly.Module, PolicyLoadE
 
 class RunningPolicy implements ComponentPolicy {
   readonly policyId: string;
+  readonly wantsExecutableHash: boolean;
   readonly #module: WebAssembly.Module;
   #authorizer: Authorizer | undefined;
   #failures = 0;
 
-  constructor(policyId: string, module: WebAssembly.Module) {
+  constructor(policyId: string, module: WebAssembly.Module, needs: PolicyNeeds) {
     this.policyId = policyId;
+    this.wantsExecutableHash = needs.wantsExecutableHash === true;
     this.#module = module;
   }
 

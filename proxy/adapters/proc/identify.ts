@@ -6,8 +6,10 @@ import type { AuditRecord, Caller, Claims } from "../../core/caller.ts";
 import type { Identify } from "../../core/ports.ts";
 import { ok, type Result } from "../../core/result.ts";
 import { type AccountOf, makeAccounts } from "./accounts.ts";
+import { type CgroupPathOf, makeCgroupPaths } from "./cgroup-path.ts";
 import { readCommandLine } from "./command-line.ts";
 import { provePath, readExecutable } from "./executable.ts";
+import { type HashExecutable, makeExecutableHashes } from "./executable-hash.ts";
 import { type Lane, makeLane } from "./lane.ts";
 import { openAccountDatabase } from "./nss.ts";
 import { checkStartTime, openProcess } from "./process.ts";
@@ -19,6 +21,10 @@ export interface IdentifyOptions {
   readonly ownProcessId?: number;
   /** Account name and groups of a user id. Default: this machine's account database, with a cache. */
   readonly accountOf?: AccountOf;
+  /** Where the root of the cgroup2 hierarchy is mounted. Without it no caller has a cgroup path. */
+  readonly cgroupRoot?: string;
+  /** Whether the policies in force look at the content of executables; asked for each connection. Default: they do not. */
+  readonly wantsExecutableHash?: () => boolean;
 }
 
 /** What hangs here costs a command line in a log: no request waits long for that. */
@@ -27,8 +33,15 @@ const PATH_LANE = { places: 1, limitMs: 2_000, maxWaiting: 256 };
 
 interface Program {
   readonly path: string | undefined;
+  readonly sha256: string | undefined;
   readonly commandLine: string;
   readonly doubts: readonly string[];
+}
+
+interface Ways {
+  readonly commandLine: Lane;
+  readonly path: Lane;
+  readonly hash: HashExecutable | undefined;
 }
 
 /** Builds the port. One caller costs some twenty short system calls and one hop to a helper thread. */
@@ -36,6 +49,9 @@ export function makeIdentify(options: IdentifyOptions): Identify {
   const ownProcessId = options.ownProcessId ?? process.pid;
   const accountOf = options.accountOf ?? makeAccounts({ database: openAccountDatabase(), nowMs: () => performance.now() });
   const lanes = { commandLine: makeLane(COMMAND_LINE_LANE), path: makeLane(PATH_LANE) };
+  const hash = makeExecutableHashes({ nowMs: Date.now });
+  const wantsHash = options.wantsExecutableHash ?? (() => false);
+  const cgroupPathOf = options.cgroupRoot === undefined ? undefined : makeCgroupPaths(options.cgroupRoot);
   const foreign =
     options.kernelProcessId === ownProcessId
       ? undefined
@@ -44,7 +60,9 @@ export function makeIdentify(options: IdentifyOptions): Identify {
   return async (record, endpoint, peer): Promise<Caller> => {
     // Started first: the account database may take its time while the process is looked at.
     const asked = accountOf(record.realUid);
-    const program = foreign === undefined ? await readProgram(record, lanes) : unknownProgram(foreign);
+    const cgroup = readCgroupPath(record, cgroupPathOf);
+    const ways = { ...lanes, hash: wantsHash() ? hash : undefined };
+    const program = foreign === undefined ? await readProgram(record, ways) : unknownProgram(foreign);
     const account = await asked;
     const claims: Claims = {
       processId: record.processId,
@@ -56,10 +74,12 @@ export function makeIdentify(options: IdentifyOptions): Identify {
       processName: program.path?.slice(program.path.lastIndexOf("/") + 1),
       processCmdLine: program.commandLine,
       cgroupId: record.cgroupId,
+      cgroupPath: cgroup.path,
+      executableSha256: program.sha256,
       clientAddress: peer.address,
       clientPort: peer.port,
     };
-    return { endpoint, claims, record, doubts: [...program.doubts, ...account.doubts] };
+    return { endpoint, claims, record, doubts: [...program.doubts, ...cgroup.doubts, ...account.doubts] };
   };
 }
 
@@ -73,7 +93,7 @@ function isElevated(record: AuditRecord): boolean {
 }
 
 /** INVARIANT: the process is compared with the record before and after reading; nothing read in between outlives a difference. */
-async function readProgram(record: AuditRecord, lanes: { readonly commandLine: Lane; readonly path: Lane }): Promise<Program> {
+async function readProgram(record: AuditRecord, ways: Ways): Promise<Program> {
   const { startTimeNs, executable: pinned } = record;
   if (startTimeNs === undefined || pinned === undefined) {
     return unknownProgram("the kernel has no BTF: start time and executable were not recorded at connect");
@@ -87,15 +107,31 @@ async function readProgram(record: AuditRecord, lanes: { readonly commandLine: L
   const before = readExecutable(process, pinned);
   if (!before.ok) return unknownProgram(before.error);
 
-  const proof = await provePath(before.value, lanes.path);
-  const commandLine: Result<string, string> = await readCommandLine(process, lanes.commandLine);
+  const proof = await provePath(before.value, ways.path);
+  const commandLine: Result<string, string> = await readCommandLine(process, ways.commandLine);
+  const hash = await ways.hash?.({ process, executable: before.value, pinned, reachable: proof.ok });
 
   const after = readExecutable(process, pinned, before.value);
   if (!after.ok) return unknownProgram(after.error);
-  const doubts = [proof, commandLine].flatMap((found) => (found.ok ? [] : [found.error]));
-  return { path: proof.ok ? proof.value : undefined, commandLine: (commandLine.ok ? commandLine : ok("")).value, doubts };
+  const doubts = [proof, commandLine, hash ?? ok("")].flatMap((found) => (found.ok ? [] : [found.error]));
+  return {
+    path: proof.ok ? proof.value : undefined,
+    sha256: hash?.ok ? hash.value : undefined,
+    commandLine: (commandLine.ok ? commandLine : ok("")).value,
+    doubts,
+  };
+}
+
+/** Started with the rest, so that the process has had little time to move elsewhere. */
+function readCgroupPath(
+  { cgroupId, processId, threadId }: AuditRecord,
+  pathOf: CgroupPathOf | undefined,
+): { readonly path: string | undefined; readonly doubts: readonly string[] } {
+  const found = pathOf?.(cgroupId, processId, threadId);
+  if (found === undefined) return { path: undefined, doubts: [] };
+  return found.ok ? { path: found.value, doubts: [] } : { path: undefined, doubts: [found.error] };
 }
 
 function unknownProgram(doubt: string): Program {
-  return { path: undefined, commandLine: "", doubts: [doubt] };
+  return { path: undefined, sha256: undefined, commandLine: "", doubts: [doubt] };
 }

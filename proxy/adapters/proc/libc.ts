@@ -21,7 +21,12 @@ const AT_EMPTY_PATH = 0x1000;
 const AT_STATX_DONT_SYNC = 0x4000;
 const STATX_BYTES = 256;
 const STATX_INODE_AT = 32;
+const STATX_SIZE_AT = 40;
+const STATX_CTIME_AT = 96;
+const STATX_MTIME_AT = 112;
 const STATX_DEVICE_AT = 136;
+/** STATX_MTIME, STATX_CTIME, STATX_SIZE. */
+const STATX_CONTENT = 0x40 | 0x80 | 0x200;
 const SYS_OPENAT2 = 437;
 const OPEN_HOW_BYTES = 24;
 const RESOLVE_NO_MAGICLINKS = 0x02n;
@@ -75,9 +80,38 @@ const statxView = new DataView(statxBytes.buffer);
 export function numbersOf(descriptor: number): FileNumbers | undefined {
   statxBytes.fill(0);
   if (libc().statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, statxBytes) !== 0) return undefined;
+  return numbersInStatx();
+}
+
+/** What tells that a file's content may have changed. */
+export interface FileStamp extends FileNumbers {
+  readonly sizeBytes: bigint;
+  readonly modifiedNs: bigint;
+  /** Of the inode: set by the kernel's clock at every change, and by nobody's wish. */
+  readonly changedNs: bigint;
+}
+
+/** The stamp of an open file, as far as the kernel has it in memory; undefined when it has not. */
+export function stampOf(descriptor: number): FileStamp | undefined {
+  statxBytes.fill(0);
+  if (libc().statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_CONTENT, statxBytes) !== 0) return undefined;
+  if ((statxView.getUint32(0, true) & STATX_CONTENT) !== STATX_CONTENT) return undefined;
+  return {
+    ...numbersInStatx(),
+    sizeBytes: statxView.getBigUint64(STATX_SIZE_AT, true),
+    modifiedNs: timeInStatx(STATX_MTIME_AT),
+    changedNs: timeInStatx(STATX_CTIME_AT),
+  };
+}
+
+function numbersInStatx(): FileNumbers {
   // Multiplied, not shifted: majors from 2048 on would turn negative.
   const device = statxView.getUint32(STATX_DEVICE_AT, true) * 0x100000 + statxView.getUint32(STATX_DEVICE_AT + 4, true);
   return { device, inode: statxView.getBigUint64(STATX_INODE_AT, true) };
+}
+
+function timeInStatx(at: number): bigint {
+  return statxView.getBigInt64(at, true) * 1_000_000_000n + BigInt(statxView.getUint32(at + 8, true));
 }
 
 const cachedHow = openHow(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED);
