@@ -87,7 +87,7 @@ function parseMethods(at: Located): Result<readonly Method[] | undefined, RuleEr
   const words = readEach(at, RULE_LIMITS.references, (element) => {
     const text = readString(element);
     if (!text.ok) return text;
-    const method = METHODS.find((known) => known === text.value.toUpperCase());
+    const method = METHODS.find((known) => known.toLowerCase() === text.value.toLowerCase());
     return method === undefined ? refuse("unknown-word", element, `one of ${METHODS.join(", ")}`) : ok(method);
   });
   if (!words.ok) return words;
