@@ -2,13 +2,12 @@
 // before a switch to enforce. Bounded by core/denial-tally.ts; what the status shows of it is bounded once more here.
 
 import { canonicalise } from "../core/canonical-request.ts";
-import { type DenialTally, makeDenialTally } from "../core/denial-tally.ts";
-import { cutText, type DenialStatus } from "../core/status.ts";
+import { type DenialTally, makeDenialTally, renderDenials } from "../core/denial-tally.ts";
+import type { DenialStatus } from "../core/status.ts";
 import type { RequestEnd } from "./handle-request.ts";
 
-/** Entries and characters per text in the status: others read it over small channels. */
+/** In the status, which others read over small channels. */
 const MAX_SHOWN_ENTRIES = 64;
-const MAX_TEXT_CHARACTERS = 256;
 
 export interface DenialCounter {
   count(end: RequestEnd): void;
@@ -30,8 +29,8 @@ export function makeDenialCounter(now: () => Date): DenialCounter {
       if (end.auditDeny) countIn(wouldDeny, end, end.verdict?.reason ?? end.reason);
       else if (end.event === "request-denied") countIn(denied, end, end.reason);
     },
-    wouldDeny: () => renderTally(wouldDeny, since),
-    denied: () => renderTally(denied, since),
+    wouldDeny: () => renderDenials(wouldDeny, since, MAX_SHOWN_ENTRIES),
+    denied: () => renderDenials(denied, since, MAX_SHOWN_ENTRIES),
   };
 
   function countIn(tally: DenialTally, { caller, verdict, method, target }: RequestEnd, reason: string): void {
@@ -52,31 +51,4 @@ export function makeDenialCounter(now: () => Date): DenialCounter {
       atMs: now().getTime(),
     });
   }
-}
-
-function renderTally(tally: DenialTally, since: Date): DenialStatus {
-  const shown = tally.entries().slice(0, MAX_SHOWN_ENTRIES);
-  const text = (value: string | undefined) => cutText(value ?? "", MAX_TEXT_CHARACTERS);
-  const time = (ms: number | undefined) => (ms === undefined ? "" : new Date(ms).toISOString());
-  return {
-    since: since.toISOString(),
-    total: tally.total(),
-    other: tally.total() - shown.reduce((sum, { count }) => sum + count, 0),
-    entries: shown.map((entry) => ({
-      endpoint: entry.endpoint,
-      ruleSetId: text(entry.ruleSetId),
-      reason: text(entry.reason),
-      rule: text(entry.rule),
-      userName: text(entry.userName),
-      processFullPath: text(entry.exePath),
-      path: text(entry.path),
-      count: entry.count,
-      missedAtMost: entry.missed,
-      firstSeen: time(entry.firstSeenMs),
-      lastSeen: time(entry.lastSeenMs),
-      exampleMethod: text(entry.example.method),
-      exampleUrl: text(entry.example.target),
-      exampleProcessId: entry.example.processId,
-    })),
-  };
 }

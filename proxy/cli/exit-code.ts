@@ -2,10 +2,16 @@
 
 export const EXIT = {
   ok: 0,
+  /** A tool looked and the answer is no: rules that are wrong, a proof that failed, nothing found. */
+  failed: 1,
   /** Wrong command line. */
   usage: 64,
+  /** An input file cannot be read. */
+  noInput: 66,
   /** A bug of ours. */
   software: 70,
+  /** An output file cannot be written. */
+  cannotCreate: 73,
   /** The listener's port is taken, or another resource that may be free later. */
   temporary: 75,
   /** A capability is missing: not root, no cgroup2, no eBPF, no libbpf. */

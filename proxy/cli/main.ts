@@ -10,6 +10,8 @@ const VERSION = typeof AGENT_VERSION === "string" ? AGENT_VERSION : "0.0.0-check
 const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests to Azure's metadata services
 
   azure-proxy-agent [--config FILE]   run in the foreground (default config: /etc/azure/proxy-agent.json)
+  azure-proxy-agent report [OPTION]   what rules deny, or would deny under enforce (report --help)
+  azure-proxy-agent policy suggest [OPTION] [FILE]   rules from the agent's log (policy suggest --help)
   azure-proxy-agent --version         print the version
   azure-proxy-agent --help            print this text
 
@@ -35,9 +37,29 @@ export function parseArguments(argv: readonly string[]): Command {
   return { kind: "run", configPath };
 }
 
+/** The commands beside the daemon; each loads only its own code. They give their exit code. */
+async function findTool(argv: readonly string[]): Promise<(() => number) | undefined> {
+  const [word, second] = argv;
+  if (word === "report") {
+    const { report } = await import("./report.ts");
+    return () => report(argv.slice(1));
+  }
+  if (word === "policy" && second === "suggest") {
+    const { suggestPolicy } = await import("./policy-suggest.ts");
+    return () => suggestPolicy(argv.slice(2));
+  }
+  return undefined;
+}
+
 if (import.meta.main) {
-  const command = parseArguments(process.argv.slice(2));
+  const argv = process.argv.slice(2);
+  const tool = await findTool(argv);
+  const command: Command | { readonly kind: "tool" } = tool === undefined ? parseArguments(argv) : { kind: "tool" };
   switch (command.kind) {
+    case "tool":
+      // Not exit(): what was written to a pipe must still arrive.
+      process.exitCode = tool?.() ?? EXIT.ok;
+      break;
     case "version":
       process.stdout.write(`${VERSION}\n`);
       break;

@@ -5,7 +5,7 @@
 import type { Endpoint } from "./endpoint.ts";
 import { redactSecrets } from "./redact.ts";
 import { splitQuery } from "./request-target.ts";
-import { cutText } from "./status.ts";
+import { cutText, type DenialStatus } from "./status.ts";
 
 /** One request that rules denied, or would have denied. */
 export interface Denial {
@@ -63,6 +63,8 @@ export interface DenialTally {
 export const MAX_DENIAL_ENTRIES = 256;
 const MAX_SEGMENT_CHARACTERS = 64;
 const MAX_EXAMPLE_CHARACTERS = 256;
+/** Of each text in the status. */
+const MAX_SHOWN_CHARACTERS = 256;
 /** Users whose lost counts are remembered one by one. */
 const MAX_FORGOTTEN_USERS = 1024;
 
@@ -155,4 +157,35 @@ export function withoutValues(target: string): string {
     .filter((name) => name !== "");
   const text = names.length === 0 ? path : `${path}?${names.join("&")}`;
   return cutText(redactSecrets(text), MAX_EXAMPLE_CHARACTERS);
+}
+
+/**
+ * A tally as the status shows it: so many entries with short texts, everything else in `other`.
+ * @param since - when counting began; undefined when nobody knows
+ */
+export function renderDenials(tally: DenialTally, since: Date | undefined, maxEntries: number): DenialStatus {
+  const shown = tally.entries().slice(0, maxEntries);
+  const text = (value: string | undefined) => cutText(value ?? "", MAX_SHOWN_CHARACTERS);
+  const time = (ms: number | undefined) => (ms === undefined ? "" : new Date(ms).toISOString());
+  return {
+    since: since?.toISOString() ?? "",
+    total: tally.total(),
+    other: tally.total() - shown.reduce((sum, { count }) => sum + count, 0),
+    entries: shown.map((entry) => ({
+      endpoint: entry.endpoint,
+      ruleSetId: text(entry.ruleSetId),
+      reason: text(entry.reason),
+      rule: text(entry.rule),
+      userName: text(entry.userName),
+      processFullPath: text(entry.exePath),
+      path: text(entry.path),
+      count: entry.count,
+      missedAtMost: entry.missed,
+      firstSeen: time(entry.firstSeenMs),
+      lastSeen: time(entry.lastSeenMs),
+      exampleMethod: text(entry.example.method),
+      exampleUrl: text(entry.example.target),
+      exampleProcessId: entry.example.processId,
+    })),
+  };
 }

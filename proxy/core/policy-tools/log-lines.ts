@@ -37,6 +37,8 @@ export type LineReading =
 const FOREIGN: LineReading = { kind: "foreign" };
 const MALFORMED: LineReading = { kind: "malformed" };
 const EVENT = /(?:^|[\s>])(request-(forwarded|denied|failed)) $/;
+/** Beyond this no date can be written. */
+const LAST_MICROSECOND = 8.64e18;
 const LEADING_TIME = /^([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{8,16}(?:Z|[+-][0-9]{2}:?[0-9]{2})?)/;
 
 /** Reads one line without its newline. */
@@ -58,7 +60,7 @@ function readJournalEntry(entry: Fields): LineReading {
   const json = parseObject(message.slice(brace));
   if (json === undefined) return MALFORMED;
   const microseconds = Number(entry.__REALTIME_TIMESTAMP);
-  const atMs = Number.isFinite(microseconds) && microseconds > 0 ? Math.floor(microseconds / 1000) : undefined;
+  const atMs = microseconds > 0 && microseconds < LAST_MICROSECOND ? Math.floor(microseconds / 1000) : undefined;
   return readRequest(message.slice(0, brace), json, atMs ?? timeOf(message));
 }
 

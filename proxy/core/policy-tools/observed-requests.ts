@@ -6,7 +6,15 @@ import { withoutValues } from "../denial-tally.ts";
 import { ENDPOINT_FACTS, type Endpoint, isExemptFromSignature } from "../endpoint.ts";
 import { type CallerNote, type CallerSelectors, NOT_NAMEABLE_TEXTS, type NotNameable, readCaller } from "./callers.ts";
 import type { LoggedRequest } from "./log-lines.ts";
-import { type RequestShape, SHAPE_ERROR_TEXTS, type ShapedRequest, type ShapeError, shapeKey, shapeRequest } from "./request-shape.ts";
+import {
+  describeShape,
+  type RequestShape,
+  SHAPE_ERROR_TEXTS,
+  type ShapedRequest,
+  type ShapeError,
+  shapeKey,
+  shapeRequest,
+} from "./request-shape.ts";
 
 export interface ObservedShape {
   readonly endpoint: Endpoint;
@@ -118,14 +126,14 @@ export function makeObserver(endpoints: readonly Endpoint[], options: { readonly
   let exempt = 0;
 
   function callerRoom(userName: string, logged: LoggedRequest, selectors: CallerSelectors, note: CallerNote | undefined) {
-    // Callers that the same identity names are one: an unproven path need not be the same tomorrow.
-    const key = JSON.stringify([selectors.userName, selectors.exePath, note]);
+    const exePath = note === "unknown-program" ? undefined : logged.exePath;
+    const key = JSON.stringify([userName, exePath]);
     const known = callers.get(key);
     if (known !== undefined) return known;
     const ofUser = callersOfUser.get(userName) ?? 0;
     if (callers.size >= OBSERVER_LIMITS.callers || ofUser >= OBSERVER_LIMITS.callersPerUser) return undefined;
     callersOfUser.set(userName, ofUser + 1);
-    const room: CallerRoom = { userName, exePath: logged.exePath, selectors, note, count: 0, shapes: new Map() };
+    const room: CallerRoom = { userName, exePath, selectors, note, count: 0, shapes: new Map() };
     callers.set(key, room);
     return room;
   }
@@ -185,7 +193,7 @@ export function makeObserver(endpoints: readonly Endpoint[], options: { readonly
         return;
       }
       const why = judge(logged, endpoint);
-      if (why !== undefined) uncovered.add(logged.userName, logged.exePath, withoutValues(logged.url), why, 1);
+      if (why !== undefined) uncovered.add(logged.userName, logged.exePath, describeRequest(endpoint, logged), why, 1);
     },
     result: () => ({
       callers: [...callers.values()].map((caller) => ({
@@ -198,6 +206,12 @@ export function makeObserver(endpoints: readonly Endpoint[], options: { readonly
       exempt,
     }),
   };
+}
+
+/** What was asked for, with variable parts cut so that a thousand of one kind are one entry. */
+function describeRequest(endpoint: Endpoint, { method, url }: LoggedRequest): string {
+  const shaped = shapeRequest(endpoint, method, url);
+  return shaped.ok ? withoutValues(describeShape(shaped.value.shape)) : withoutValues(url);
 }
 
 export interface UncoveredList {
