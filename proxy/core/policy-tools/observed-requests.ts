@@ -85,17 +85,30 @@ export interface Observer {
   result(): Observed;
 }
 
+/**
+ * Chosen so that what is kept always compiles (RULE_LIMITS), and so that one user, who may make any number of programs and ask for
+ * anything, can neither use up everybody's room nor spoil the rules of the others.
+ */
 export const OBSERVER_LIMITS = {
-  callers: 4096,
-  /** A user may make any number of programs, and must not use up everybody's room with them. */
+  callers: 2048,
   callersPerUser: 256,
-  shapes: 32_768,
-  shapesPerCaller: 2048,
+  shapes: 4096,
+  shapesPerUser: 1024,
+  /** Of the paths and values that would stand in rules. */
+  textBytes: 384 * 1024,
+  textBytesPerUser: 64 * 1024,
   requestsPerShape: 32,
-  /** Of the URLs of everything kept. */
-  characters: 16 * 1024 * 1024,
+  /** Of the URLs of all requests kept as examples. */
+  exampleCharacters: 16 * 1024 * 1024,
   uncovered: 512,
 } as const;
+
+/** What of the limits a user has taken. */
+interface UserRoom {
+  callers: number;
+  shapes: number;
+  textBytes: number;
+}
 
 interface CallerRoom {
   readonly userName: string;
@@ -117,35 +130,56 @@ interface ShapeRoom {
 /** @param endpoints - whose requests to gather */
 export function makeObserver(endpoints: readonly Endpoint[], options: { readonly includeDenied: boolean }): Observer {
   const callers = new Map<string, CallerRoom>();
-  const callersOfUser = new Map<string, number>();
+  const rooms = new Map<string, UserRoom>();
   const uncovered = makeUncoveredList();
   let shapes = 0;
+  let textBytes = 0;
   let characters = 0;
   let requests = 0;
   let elsewhere = 0;
   let exempt = 0;
+
+  function userRoom(userName: string): UserRoom {
+    const known = rooms.get(userName);
+    if (known !== undefined) return known;
+    const room: UserRoom = { callers: 0, shapes: 0, textBytes: 0 };
+    // A user whose first caller finds no room leaves nothing behind.
+    if (callers.size < OBSERVER_LIMITS.callers && textBytes < OBSERVER_LIMITS.textBytes) rooms.set(userName, room);
+    return room;
+  }
+
+  /** Room for a text that would stand in the rules; false when it is used up. */
+  function takeText(user: UserRoom, text: string): boolean {
+    const bytes = Buffer.byteLength(text);
+    if (textBytes + bytes > OBSERVER_LIMITS.textBytes || user.textBytes + bytes > OBSERVER_LIMITS.textBytesPerUser) return false;
+    textBytes += bytes;
+    user.textBytes += bytes;
+    return true;
+  }
 
   function callerRoom(userName: string, logged: LoggedRequest, selectors: CallerSelectors, note: CallerNote | undefined) {
     const exePath = note === "unknown-program" ? undefined : logged.exePath;
     const key = JSON.stringify([userName, exePath]);
     const known = callers.get(key);
     if (known !== undefined) return known;
-    const ofUser = callersOfUser.get(userName) ?? 0;
-    if (callers.size >= OBSERVER_LIMITS.callers || ofUser >= OBSERVER_LIMITS.callersPerUser) return undefined;
-    callersOfUser.set(userName, ofUser + 1);
+    const user = userRoom(userName);
+    if (callers.size >= OBSERVER_LIMITS.callers || user.callers >= OBSERVER_LIMITS.callersPerUser) return undefined;
+    if (!takeText(user, `${userName}${selectors.exePath ?? ""}`)) return undefined;
+    user.callers++;
     const room: CallerRoom = { userName, exePath, selectors, note, count: 0, shapes: new Map() };
     callers.set(key, room);
     return room;
   }
 
-  function shapeRoom(caller: CallerRoom, endpoint: Endpoint, { shape }: ShapedRequest, url: string): ShapeRoom | undefined {
+  function shapeRoom(caller: CallerRoom, endpoint: Endpoint, { shape }: ShapedRequest): ShapeRoom | undefined {
     const key = `${endpoint} ${shapeKey(shape)}`;
     const known = caller.shapes.get(key);
     if (known !== undefined) return known;
-    if (caller.shapes.size >= OBSERVER_LIMITS.shapesPerCaller || shapes >= OBSERVER_LIMITS.shapes) return undefined;
-    if (characters + url.length > OBSERVER_LIMITS.characters) return undefined;
+    const user = userRoom(caller.userName);
+    if (shapes >= OBSERVER_LIMITS.shapes || user.shapes >= OBSERVER_LIMITS.shapesPerUser) return undefined;
+    if (!takeText(user, describeShape(shape))) return undefined;
     shapes++;
-    characters += url.length;
+    user.shapes++;
     const room: ShapeRoom = { endpoint, shape, count: 0, served: 0, requests: new Map() };
     caller.shapes.set(key, room);
     return room;
@@ -156,7 +190,7 @@ export function makeObserver(endpoints: readonly Endpoint[], options: { readonly
     const key = request.segments.join("/");
     if (room.requests.has(key)) return;
     // The first one is kept in any case: without it the shape could not be proven.
-    if (room.requests.size > 0 && characters + url.length > OBSERVER_LIMITS.characters) return;
+    if (room.requests.size > 0 && characters + url.length > OBSERVER_LIMITS.exampleCharacters) return;
     characters += url.length;
     room.requests.set(key, request);
   }
@@ -171,7 +205,7 @@ export function makeObserver(endpoints: readonly Endpoint[], options: { readonly
     const shaped = shapeRequest(endpoint, method, url);
     if (!shaped.ok) return shaped.error;
     const room = callerRoom(caller.selectors.userName, logged, caller.selectors, caller.note);
-    const shape = room === undefined ? undefined : shapeRoom(room, endpoint, shaped.value, url);
+    const shape = room === undefined ? undefined : shapeRoom(room, endpoint, shaped.value);
     if (room === undefined || shape === undefined) return "too-many";
     room.count++;
     shape.count++;
