@@ -11,7 +11,7 @@ const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests t
 
   azure-proxy-agent [--config FILE]   run in the foreground (default config: /etc/azure/proxy-agent.json)
   azure-proxy-agent report [OPTION]   what rules deny, or would deny under enforce (report --help)
-  azure-proxy-agent policy suggest [OPTION] [FILE]   rules from the agent's log (policy suggest --help)
+  azure-proxy-agent policy TOOL       check, explain, test, compare, compile and suggest rules (policy --help)
   azure-proxy-agent --version         print the version
   azure-proxy-agent --help            print this text
 
@@ -39,14 +39,14 @@ export function parseArguments(argv: readonly string[]): Command {
 
 /** The commands beside the daemon; each loads only its own code. They give their exit code. */
 async function findTool(argv: readonly string[]): Promise<(() => number) | undefined> {
-  const [word, second] = argv;
+  const [word] = argv;
   if (word === "report") {
     const { report } = await import("./report.ts");
     return () => report(argv.slice(1));
   }
-  if (word === "policy" && second === "suggest") {
-    const { suggestPolicy } = await import("./policy-suggest.ts");
-    return () => suggestPolicy(argv.slice(2));
+  if (word === "policy") {
+    const { findPolicyTool } = await import("./policy.ts");
+    return findPolicyTool(argv.slice(1));
   }
   return undefined;
 }

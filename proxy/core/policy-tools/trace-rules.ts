@@ -87,8 +87,7 @@ export function judgeCoverage(privilege: Privilege, request: CanonicalRequest): 
   const at = privilege.segments.findIndex((segment, i) => segment !== request.segments[i]);
   if (at >= 0) return { kind: "path-differs", at, wanted: privilege.segments[at] ?? "", found: request.segments[at] };
   const { methods } = privilege;
-  if (methods !== undefined && !methods.includes(request.method))
-    return { kind: "method-differs", wanted: methods, found: request.method };
+  if (methods !== undefined && !methods.includes(request.method)) return { kind: "method-differs", wanted: methods, found: request.method };
   for (const { name } of privilege.query) {
     const found = valuesOf(request.query, name);
     if (found.length > 1) return { kind: "query-ambiguous", name, found };

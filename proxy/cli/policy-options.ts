@@ -1,0 +1,61 @@
+// Command lines of the policy tools: options with a value, flags, operands. What is not known is refused.
+
+import { ENDPOINTS, type Endpoint } from "../core/endpoint.ts";
+import type { RuleChoices } from "../core/policy-tools/rule-document.ts";
+import { quote } from "../core/policy-tools/text-layout.ts";
+import { err, ok, type Result } from "../core/result.ts";
+import { MODES } from "../core/verdict.ts";
+
+/** What a tool takes. */
+export interface OptionShape {
+  readonly values: readonly string[];
+  readonly flags: readonly string[];
+  /** Fewest and most operands. */
+  readonly operands: readonly [number, number];
+}
+
+export interface Options {
+  value(name: string): string | undefined;
+  has(flag: string): boolean;
+  readonly operands: readonly string[];
+}
+
+/** Options that every tool has that reads rules. */
+export const RULE_VALUES = ["--endpoint", "--mode"] as const;
+
+export function parseOptions(argv: readonly string[], shape: OptionShape): Result<Options, string> {
+  const values = new Map<string, string>();
+  const flags = new Set<string>();
+  const operands: string[] = [];
+  const words = [...argv];
+  for (let word = words.shift(); word !== undefined; word = words.shift()) {
+    if (word === "--") operands.push(...words.splice(0));
+    else if (word === "-" || !word.startsWith("-")) operands.push(word);
+    else if (shape.flags.includes(word)) flags.add(word);
+    else {
+      const equals = word.startsWith("--") ? word.indexOf("=") : -1;
+      const name = equals < 0 ? word : word.slice(0, equals);
+      if (!shape.values.includes(name)) return err(`unknown option ${quote(word)}`);
+      const value = equals < 0 ? words.shift() : word.slice(equals + 1);
+      if (value === undefined || value === "") return err(`${name} wants a value`);
+      if (values.has(name)) return err(`${name} is there twice`);
+      values.set(name, value);
+    }
+  }
+  const [least, most] = shape.operands;
+  if (operands.length < least || operands.length > most)
+    return err(`found ${operands.length} operands, want ${least === most ? least : `${least} to ${most}`}`);
+  return ok({ value: (name) => values.get(name), has: (flag) => flags.has(flag), operands });
+}
+
+/** `--endpoint` and `--mode`. */
+export function readRuleChoices(options: Options): Result<RuleChoices, string> {
+  const endpointText = options.value("--endpoint");
+  const endpoint: Endpoint | undefined = ENDPOINTS.find((known) => known === endpointText?.toLowerCase());
+  if (endpointText !== undefined && endpoint === undefined)
+    return err(`--endpoint wants ${ENDPOINTS.join(", ")}, found ${quote(endpointText)}`);
+  const modeText = options.value("--mode");
+  const mode = MODES.find((known) => known === modeText?.toLowerCase());
+  if (modeText !== undefined && mode === undefined) return err(`--mode wants ${MODES.join(", ")}, found ${quote(modeText)}`);
+  return ok({ endpoint, mode });
+}

@@ -1,0 +1,103 @@
+// `azure-proxy-agent policy …`: picks the tool. Each loads only its own code; none needs root or the network.
+
+import { quote } from "../core/policy-tools/text-layout.ts";
+import { printLines, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
+
+interface Tool {
+  readonly does: string;
+  readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => number; readonly usage: string }>;
+}
+
+const TOOLS: Readonly<Record<string, Tool>> = {
+  check: {
+    does: "validate a rule file and warn of what hardly does what it seems to",
+    load: async () => {
+      const { policyCheck, CHECK_USAGE } = await import("./policy-check.ts");
+      return { run: policyCheck, usage: CHECK_USAGE };
+    },
+  },
+  explain: {
+    does: "tell step by step how one request is decided",
+    load: async () => {
+      const { policyExplain, EXPLAIN_USAGE } = await import("./policy-decide.ts");
+      return { run: policyExplain, usage: EXPLAIN_USAGE };
+    },
+  },
+  simulate: {
+    does: "say in one line how one request is decided",
+    load: async () => {
+      const { policySimulate, SIMULATE_USAGE } = await import("./policy-decide.ts");
+      return { run: policySimulate, usage: SIMULATE_USAGE };
+    },
+  },
+  test: {
+    does: "run cases: requests, callers and what must come of them",
+    load: async () => {
+      const { policyTest, TEST_USAGE } = await import("./policy-test.ts");
+      return { run: policyTest, usage: TEST_USAGE };
+    },
+  },
+  diff: {
+    does: "find every request that two rule sets decide differently",
+    load: async () => {
+      const { policyDiff, DIFF_USAGE } = await import("./policy-diff.ts");
+      return { run: policyDiff, usage: DIFF_USAGE };
+    },
+  },
+  compile: {
+    does: "compile rules to the component that the agent runs",
+    load: async () => {
+      const { policyCompile, COMPILE_USAGE } = await import("./policy-component.ts");
+      return { run: policyCompile, usage: COMPILE_USAGE };
+    },
+  },
+  inspect: {
+    does: "say what a compiled policy holds",
+    load: async () => {
+      const { policyInspect, INSPECT_USAGE } = await import("./policy-component.ts");
+      return { run: policyInspect, usage: INSPECT_USAGE };
+    },
+  },
+  replay: {
+    does: "decide recorded requests again and compare",
+    load: async () => {
+      const { policyReplay, REPLAY_USAGE } = await import("./policy-replay.ts");
+      return { run: policyReplay, usage: REPLAY_USAGE };
+    },
+  },
+  suggest: {
+    does: "propose rules from the agent's log",
+    load: async () => {
+      const { suggestPolicy, SUGGEST_USAGE } = await import("./policy-suggest.ts");
+      return { run: suggestPolicy, usage: SUGGEST_USAGE };
+    },
+  },
+};
+
+const USAGE = `azure-proxy-agent policy TOOL [OPTION]... (TOOL --help says more)
+
+${Object.entries(TOOLS)
+  .map(([name, { does }]) => `  ${name.padEnd(9)} ${does}`)
+  .join("\n")}
+
+None of them needs root, the daemon or the network.
+`;
+
+/** @returns what runs the chosen tool and gives its exit code */
+export async function findPolicyTool(argv: readonly string[]): Promise<() => number> {
+  const [word, ...rest] = argv;
+  const tool = word !== undefined && Object.hasOwn(TOOLS, word) ? TOOLS[word] : undefined;
+  if (tool === undefined) {
+    if (word === "--help" || word === "-h") return () => help(USAGE);
+    return () => refuseUsage(word === undefined ? "a policy tool is needed" : `unknown policy tool ${quote(word)}`, USAGE);
+  }
+  const { run, usage } = await tool.load();
+  const end = rest.indexOf("--");
+  const asksForHelp = rest.slice(0, end < 0 ? undefined : end).some((each) => each === "--help" || each === "-h");
+  return asksForHelp ? () => help(usage) : () => run(rest);
+}
+
+function help(usage: string): number {
+  printLines([usage.trimEnd()]);
+  return TOOL_EXIT.yes;
+}
