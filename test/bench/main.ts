@@ -2,7 +2,7 @@
 // what it was measured against in the same run. Exit code 0 whatever the figures, unless --check is given.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { requireSandbox } from "../support/sandbox.ts";
@@ -31,8 +31,8 @@ const FULL = {
 const QUICK: typeof FULL = {
   path: { rounds: 2, seconds: 1 },
   starts: 7,
-  footprint: { rounds: 1, idleSeconds: 4, loadSeconds: 1, pollSeconds: 15 },
-  policy: { rounds: 5, callsPerRound: 5_000 },
+  footprint: { rounds: 1, idleSeconds: 2, loadSeconds: 1, pollSeconds: 15 },
+  policy: { rounds: 5, callsPerRound: 3_000 },
 };
 const NAMES = ["path", "start", "footprint", "policy"] as const;
 
@@ -81,6 +81,9 @@ if (flags.help) {
 requireSandbox();
 const options = flags.quick ? QUICK : FULL;
 const startedMs = performance.now();
+/** Waiting and running before the benches began; anything near the number of processors makes them unfair to the slower side. */
+const loadBefore = loadavg()[0] ?? 0;
+console.log(`${availableParallelism()} processors, load before: ${loadBefore.toFixed(1)}\n`);
 const folder = mkdtempSync(join(tmpdir(), "apa-bare-"));
 const sections: Section[] = [];
 const add = (...done: readonly Section[]) => {
@@ -107,6 +110,9 @@ if (flags.json !== undefined) {
     how,
     figures: figures.map((figure) => ({ ...figure, ratio: ratioOf(figure) })),
   }));
-  writeFileSync(flags.json, `${JSON.stringify({ quick: flags.quick, sections: rows }, null, 2)}\n`);
+  writeFileSync(
+    flags.json,
+    `${JSON.stringify({ quick: flags.quick, processors: availableParallelism(), loadBefore, sections: rows }, null, 2)}\n`,
+  );
 }
 process.exit(flags.check && missed.length > 0 ? EXIT_MISSED : 0);
