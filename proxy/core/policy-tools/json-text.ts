@@ -1,9 +1,10 @@
 // Reads JSON that people write: every value keeps its place in the text, so that a complaint can say line and column. A member
-// given twice is refused: two readers of the file may believe different ones. Never throws, whatever the text is.
+// given twice is refused: two readers of the file may believe different ones. Never throws, and takes time and memory in
+// proportion to the text, whatever the text is.
 
 import { err, ok, type Result } from "../result.ts";
 
-/** Both counted from 1; columns in characters. */
+/** Both counted from 1; columns in UTF-16 code units, as most editors do. */
 export interface TextPosition {
   readonly line: number;
   readonly column: number;
@@ -20,43 +21,80 @@ export interface JsonText {
   positionOf(pointer: string): TextPosition;
 }
 
+/** Arrays and objects within one another. */
 export const MAX_JSON_DEPTH = 64;
 
+/** Where a value begins; for an array or object also where its elements or members do. */
+type Place = number | { readonly at: number; readonly within: readonly Place[] | ReadonlyMap<string, Place> };
+
 export function readJsonText(text: string): Result<JsonText, JsonTextError> {
-  const reader = new Reader(text);
-  const value = reader.readDocument();
-  if (!value.ok) return err({ message: value.error.message, ...positionAt(text, value.error.at) });
-  return ok({
-    value: value.value,
-    positionOf: (pointer) => {
-      for (let at = pointer; at !== ""; at = at.slice(0, at.lastIndexOf("/"))) {
-        const offset = reader.offsets.get(at);
-        if (offset !== undefined) return positionAt(text, offset);
-      }
-      return positionAt(text, reader.offsets.get("") ?? 0);
-    },
-  });
+  const read = new Reader(text).readDocument();
+  const lines = new LineIndex(text);
+  if (!read.ok) return err({ message: read.error.message, ...lines.positionOf(read.error.at) });
+  const { value, place } = read.value;
+  return ok({ value, positionOf: (pointer) => lines.positionOf(findPlace(place, pointer)) });
 }
 
-function positionAt(text: string, offset: number): TextPosition {
-  const before = text.slice(0, offset);
-  const lineStart = before.lastIndexOf("\n") + 1;
-  return { line: before.split("\n").length, column: [...before.slice(lineStart)].length + 1 };
+function findPlace(root: Place, pointer: string): number {
+  let place = root;
+  for (const token of pointer.split("/").slice(1)) {
+    if (typeof place === "number") break;
+    const name = token.replaceAll("~1", "/").replaceAll("~0", "~");
+    const inner: Place | undefined = place.within instanceof Map ? place.within.get(name) : elementOf(place.within, name);
+    if (inner === undefined) break;
+    place = inner;
+  }
+  return typeof place === "number" ? place : place.at;
 }
 
-type Read = Result<unknown, { readonly at: number; readonly message: string }>;
+function elementOf(within: readonly Place[] | ReadonlyMap<string, Place>, name: string): Place | undefined {
+  return Array.isArray(within) && /^[0-9]+$/.test(name) ? within[Number(name)] : undefined;
+}
 
-const BLANK = /[\t\n\r ]*/y;
+/** Finds lines by halving, so that many complaints about a long text cost little. */
+class LineIndex {
+  readonly #text: string;
+  #starts: readonly number[] | undefined;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  positionOf(offset: number): TextPosition {
+    this.#starts ??= this.#findStarts();
+    let [low, high] = [0, this.#starts.length - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((this.#starts[middle] ?? 0) <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return { line: low + 1, column: offset - (this.#starts[low] ?? 0) + 1 };
+  }
+
+  #findStarts(): readonly number[] {
+    const starts = [0];
+    for (let at = this.#text.indexOf("\n"); at >= 0; at = this.#text.indexOf("\n", at + 1)) starts.push(at + 1);
+    return starts;
+  }
+}
+
+interface Fault {
+  readonly at: number;
+  readonly message: string;
+}
+
+type Read = Result<{ readonly value: unknown; readonly place: Place }, Fault>;
+
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const STRING = /"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const WORDS = [
   ["true", true],
   ["false", false],
   ["null", null],
 ] as const;
+const MAX_SHOWN_CHARACTERS = 80;
 
 class Reader {
-  readonly offsets = new Map<string, number>();
   readonly #text: string;
   #at = 0;
 
@@ -66,75 +104,99 @@ class Reader {
 
   readDocument(): Read {
     this.#skipBlanks();
-    const value = this.#readValue("", 0);
-    if (!value.ok) return value;
+    const read = this.#readValue(0);
+    if (!read.ok) return read;
     this.#skipBlanks();
-    return this.#at < this.#text.length ? this.#fail("want the end of the file") : value;
+    return this.#at < this.#text.length ? this.#fail("want the end of the text") : read;
   }
 
-  #readValue(pointer: string, depth: number): Read {
-    if (depth > MAX_JSON_DEPTH) return this.#fail(`want at most ${MAX_JSON_DEPTH} levels of nesting`);
-    this.offsets.set(pointer, this.#at);
-    const next = this.#text[this.#at];
-    if (next === "{") return this.#readObject(pointer, depth);
-    if (next === "[") return this.#readArray(pointer, depth);
-    if (next === '"') return this.#readString();
-    const word = WORDS.find(([name]) => this.#text.startsWith(name, this.#at));
+  #readValue(depth: number): Read {
+    const at = this.#at;
+    const next = this.#text[at];
+    if (next === "{" || next === "[") {
+      if (depth >= MAX_JSON_DEPTH) return this.#fail(`want at most ${MAX_JSON_DEPTH} levels of nesting`);
+      return next === "{" ? this.#readObject(depth + 1) : this.#readArray(depth + 1);
+    }
+    if (next === '"') {
+      const text = this.#readString();
+      return text.ok ? ok({ value: text.value, place: at }) : text;
+    }
+    const word = WORDS.find(([name]) => this.#text.startsWith(name, at));
     if (word !== undefined) {
       this.#at += word[0].length;
-      return ok(word[1]);
+      return ok({ value: word[1], place: at });
     }
     const number = this.#take(NUMBER);
-    return number === undefined ? this.#fail("want a JSON value") : ok(Number(number));
+    return number === undefined ? this.#fail("want a JSON value") : ok({ value: Number(number), place: at });
   }
 
-  #readObject(pointer: string, depth: number): Read {
+  #readObject(depth: number): Read {
     const object: Record<string, unknown> = {};
-    this.#at++;
+    const within = new Map<string, Place>();
+    const at = this.#at++;
     this.#skipBlanks();
-    if (this.#skip("}")) return ok(object);
+    if (this.#skip("}")) return ok({ value: object, place: { at, within } });
     for (;;) {
       const nameAt = this.#at;
       if (this.#text[nameAt] !== '"') return this.#fail("want a member name in double quotes");
       const name = this.#readString();
       if (!name.ok) return name;
-      const key = String(name.value);
-      if (Object.hasOwn(object, key))
-        return this.#fail(`want each member once: ${JSON.stringify(key.slice(0, 80))} was there before`, nameAt);
+      if (within.has(name.value)) {
+        const shown = JSON.stringify(name.value.slice(0, MAX_SHOWN_CHARACTERS));
+        return err({ at: nameAt, message: `found member ${shown} again, want each member once` });
+      }
       this.#skipBlanks();
       if (!this.#skip(":")) return this.#fail('want ":" after the member name');
       this.#skipBlanks();
-      const value = this.#readValue(`${pointer}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`, depth + 1);
-      if (!value.ok) return value;
+      const read = this.#readValue(depth);
+      if (!read.ok) return read;
+      within.set(name.value, read.value.place);
       // Defined and not assigned: a member called __proto__ is nothing special.
-      Object.defineProperty(object, key, { value: value.value, enumerable: true, configurable: true, writable: true });
+      Object.defineProperty(object, name.value, { value: read.value.value, enumerable: true, configurable: true, writable: true });
       this.#skipBlanks();
-      if (this.#skip("}")) return ok(object);
+      if (this.#skip("}")) return ok({ value: object, place: { at, within } });
       if (!this.#skip(",")) return this.#fail('want "," or "}"');
       this.#skipBlanks();
     }
   }
 
-  #readArray(pointer: string, depth: number): Read {
+  #readArray(depth: number): Read {
     const array: unknown[] = [];
-    this.#at++;
+    const within: Place[] = [];
+    const at = this.#at++;
     this.#skipBlanks();
-    if (this.#skip("]")) return ok(array);
+    if (this.#skip("]")) return ok({ value: array, place: { at, within } });
     for (;;) {
-      const value = this.#readValue(`${pointer}/${array.length}`, depth + 1);
-      if (!value.ok) return value;
-      array.push(value.value);
+      const read = this.#readValue(depth);
+      if (!read.ok) return read;
+      array.push(read.value.value);
+      within.push(read.value.place);
       this.#skipBlanks();
-      if (this.#skip("]")) return ok(array);
+      if (this.#skip("]")) return ok({ value: array, place: { at, within } });
       if (!this.#skip(",")) return this.#fail('want "," or "]"');
       this.#skipBlanks();
     }
   }
 
-  #readString(): Read {
-    const text = this.#take(STRING);
-    if (text === undefined) return this.#fail("want a text that ends in double quotes, with control characters and backslashes escaped");
-    return ok(text.includes("\\") ? JSON.parse(text) : text.slice(1, -1));
+  #readString(): Result<string, Fault> {
+    const start = this.#at;
+    let escaped = false;
+    for (let at = start + 1; ; at++) {
+      const code = this.#text.charCodeAt(at);
+      // NaN: the end of the text.
+      if (!(code >= 0x20)) return this.#fail("want the end of the text in double quotes; control characters are written as escapes", at);
+      if (code === 0x22) {
+        this.#at = at + 1;
+        const raw = this.#text.slice(start, at + 1);
+        return ok(escaped ? String(JSON.parse(raw)) : raw.slice(1, -1));
+      }
+      if (code !== 0x5c) continue;
+      ESCAPE.lastIndex = at;
+      const escape = ESCAPE.exec(this.#text)?.[0];
+      if (escape === undefined) return this.#fail("want an escape that JSON has", at);
+      escaped = true;
+      at += escape.length - 1;
+    }
   }
 
   #take(pattern: RegExp): string | undefined {
@@ -145,7 +207,11 @@ class Reader {
   }
 
   #skipBlanks(): void {
-    this.#take(BLANK);
+    for (;;) {
+      const code = this.#text.charCodeAt(this.#at);
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+      this.#at++;
+    }
   }
 
   #skip(character: string): boolean {
@@ -154,9 +220,9 @@ class Reader {
     return true;
   }
 
-  #fail(wanted: string, at = this.#at): Read {
-    const character = this.#text[at];
-    const found = character === undefined ? "the end of the file" : JSON.stringify(String.fromCodePoint(this.#text.codePointAt(at) ?? 0));
+  #fail(wanted: string, at = this.#at): { readonly ok: false; readonly error: Fault } {
+    const code = this.#text.codePointAt(at);
+    const found = code === undefined ? "the end of the text" : JSON.stringify(String.fromCodePoint(code));
     return err({ at, message: `found ${found}, ${wanted}` });
   }
 }
