@@ -13,11 +13,13 @@ import { makeLocalApp } from "../adapters/local/app.ts";
 import { compilePolicy, loadPolicy, renderCompileError } from "../adapters/policy/component.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
 import { openKeyStore } from "../adapters/storage/key-store.ts";
+import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/storage/status-file.ts";
 import type { Admission, Log, Peer } from "../core/ports.ts";
 import { unavailable } from "../core/replies.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { parseRuleItem, renderRuleError, usesExecutableHashes } from "../core/rules.ts";
+import { makeComposeRules } from "./compose-rules.ts";
 import type { Config } from "./config.ts";
 import { isFailedAuthentication, makeSummaryCounter } from "./connection-summary.ts";
 import { makeAdmission } from "./connections.ts";
@@ -102,6 +104,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   // ---- key keeper ---------------------------------------------------------------------------------------------------
   const redirect = makeRedirectSwitch(redirector, log, () => statusChanged());
   const keyStore = () => openKeyStore(config.latchKeyFolder);
+  const ruleFolder = join(dirname(config.latchKeyFolder), "rules");
+  makeRuleFolder(ruleFolder);
   const keyApi = makeKeyApi(sendOnce, () => keeper.hostDate());
   const keeper = makeKeyKeeper({
     ...keyApi,
@@ -117,6 +121,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       const store = keyStore();
       if (store.ok) store.value.prune(keepGuid);
     },
+    composeRules: makeComposeRules(ruleFolder, (name) => readRuleFile(ruleFolder, name, 0)),
     prepareRules: makePrepareRules(config.statusFolder, log),
     // A poll that is still under way when the agent stops must not guard anything again.
     applyRedirect: (wanted, keyReady) => {
@@ -246,8 +251,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
 
 /** Host rules: parsed, compiled to a component, loaded. The component stays beside the status for inspection. */
 function makePrepareRules(statusFolder: string, log: Log): PrepareRules {
-  return (endpoint, item) => {
-    const rules = parseRuleItem(item.json);
+  return (endpoint, json) => {
+    const rules = parseRuleItem(json);
     if (!rules.ok) return err(renderRuleError(rules.error));
     const component = compilePolicy(rules.value, endpoint);
     if (!component.ok) return err(renderCompileError(component.error));

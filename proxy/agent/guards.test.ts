@@ -2,25 +2,38 @@ import { describe, expect, test } from "bun:test";
 import { type EndpointOrder, perEndpoint } from "../core/key-status.ts";
 import type { Policy } from "../core/ports.ts";
 import { err, ok } from "../core/result.ts";
-import { applyOrders, DENY_ALL, type Guards, type PrepareRules, UNKNOWN_GUARDS, wantsRedirect } from "./guards.ts";
+import {
+  applyOrders,
+  type ComposedRules,
+  type ComposeRules,
+  DENY_ALL,
+  type Guards,
+  type PrepareRules,
+  UNKNOWN_GUARDS,
+  wantsRedirect,
+} from "./guards.ts";
 
 function policyNamed(policyId: string): Policy {
   return { policyId, evaluate: () => ({ kind: "allow", reason: "test", rule: "" }) };
 }
 
-const prepare: PrepareRules = (_endpoint, item) =>
-  item.id.startsWith("bad") ? err(`${item.id} does not compile`) : ok({ policy: policyNamed(item.id), warnings: [] });
+const prepare: PrepareRules = (_endpoint, json) => {
+  const id = String(json.id);
+  return id.startsWith("bad") ? err(`${id} does not compile`) : ok({ policy: policyNamed(id), warnings: [] });
+};
+
+const withoutFile: ComposeRules = (item) => ({ kind: "platform", json: item.json });
 
 function orders(imds: EndpointOrder) {
   return perEndpoint((endpoint): EndpointOrder => (endpoint === "imds" ? imds : { kind: "mode", mode: "disabled" }));
 }
 
 function rules(id: string, mode = "enforce"): EndpointOrder {
-  return { kind: "rules", item: { id, mode, defaultAccess: "deny", json: { id, mode } } };
+  return { kind: "rules", item: { id, mode, defaultAccess: "deny", json: { id, mode } }, from: "imds" };
 }
 
 function apply(...steps: EndpointOrder[]): Guards {
-  return steps.reduce<Guards>((guards, step) => applyOrders(guards, orders(step), prepare).guards, UNKNOWN_GUARDS);
+  return steps.reduce<Guards>((guards, step) => applyOrders(guards, orders(step), withoutFile, prepare).guards, UNKNOWN_GUARDS);
 }
 
 describe("applyOrders", () => {
@@ -59,12 +72,13 @@ describe("applyOrders", () => {
       compiled++;
       return prepare(endpoint, item);
     };
-    const first = applyOrders(UNKNOWN_GUARDS, orders(rules("r1")), counting);
-    const second = applyOrders(first.guards, orders(rules("r1")), counting);
+    const first = applyOrders(UNKNOWN_GUARDS, orders(rules("r1")), withoutFile, counting);
+    const second = applyOrders(first.guards, orders(rules("r1")), withoutFile, counting);
     expect([compiled, second.changes.length, second.guards.imds === first.guards.imds]).toEqual([1, 0, true]);
     applyOrders(
       second.guards,
-      orders({ kind: "rules", item: { id: "r1", mode: "enforce", defaultAccess: "allow", json: { other: true } } }),
+      orders({ kind: "rules", item: { id: "r1", mode: "enforce", defaultAccess: "allow", json: { id: "r1", other: true } }, from: "imds" }),
+      withoutFile,
       counting,
     );
     expect(compiled).toBe(2);
@@ -78,5 +92,59 @@ describe("applyOrders", () => {
 describe("wantsRedirect", () => {
   test("asks for the redirect exactly where the mode is not disabled", () => {
     expect(wantsRedirect(apply(rules("r1", "audit")))).toEqual({ wireserver: false, hostga: false, imds: true });
+  });
+});
+
+describe("local rule files", () => {
+  const path = "/rules/IMDS_Rules.json";
+  const merged = (id: string): ComposedRules => ({ kind: "merged", json: { id }, id, path });
+  const refused: ComposedRules = { kind: "refused-file", path, message: "owner is uid 1000, want root" };
+
+  function follow(mode: string, ...files: ComposedRules[]): Guards {
+    return files.reduce<Guards>(
+      (guards, file) => applyOrders(guards, orders(rules("r1", mode)), () => file, prepare).guards,
+      UNKNOWN_GUARDS,
+    );
+  }
+
+  test("merged rules are in force under the merged id; the platform's id stays known", () => {
+    expect(follow("enforce", merged("r1_loc")).imds).toMatchObject({
+      ruleSetId: "r1_loc",
+      platformRuleId: "r1",
+      policy: { policyId: "r1_loc" },
+      localFile: { state: "applied" },
+    });
+  });
+
+  test.each(["audit", "enforce", "strict"])("T-71: under %s a wanted file that was never good closes the endpoint", (mode) => {
+    expect(follow(mode, refused).imds).toMatchObject({
+      mode: "enforce",
+      policy: DENY_ALL,
+      localFile: { state: "refused", message: "owner is uid 1000, want root" },
+    });
+  });
+
+  test("an endpoint that the platform has switched off stays off", () => {
+    expect(follow("disabled", refused).imds.mode).toBe("disabled");
+  });
+
+  test("T-71: a file that turned bad leaves the last good merged rules in force", () => {
+    const { imds } = follow("enforce", merged("r1_loc"), refused);
+    expect(imds).toMatchObject({ ruleSetId: "r1_loc", policy: { policyId: "r1_loc" } });
+    expect(imds.refusal).toContain("owner is uid 1000");
+  });
+
+  test("an edit is seen by content, and a file that was removed gives the platform's rules back", () => {
+    const without: ComposedRules = {
+      kind: "without-file",
+      json: { id: "r1-useLocalFileRules-true" },
+      id: "r1-useLocalFileRules-true",
+      path,
+    };
+    expect(follow("enforce", merged("r1_a"), merged("r1_b")).imds.ruleSetId).toBe("r1_b");
+    expect(follow("enforce", merged("r1_a"), without).imds).toMatchObject({
+      ruleSetId: "r1-useLocalFileRules-true",
+      localFile: { state: "missing" },
+    });
   });
 });

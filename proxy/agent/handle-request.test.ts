@@ -65,7 +65,15 @@ const DENY = policyThat({ kind: "deny", reason: "not-granted", rule: "r" });
 const ABSTAIN = policyThat({ kind: "abstain", reason: "no-opinion", rule: "" });
 
 function snapshotOf(mode: Mode, policy: Policy | undefined, channel: SecureChannel = LATCHED): Snapshot {
-  const guard: EndpointGuard = { mode, policy, ruleSetId: "rs", refusal: undefined, orderText: "" };
+  const guard: EndpointGuard = {
+    mode,
+    policy,
+    ruleSetId: "rs",
+    platformRuleId: "rs",
+    localFile: undefined,
+    refusal: undefined,
+    orderText: "",
+  };
   return { epoch: 7, guards: perEndpoint(() => guard), channel };
 }
 

@@ -40,6 +40,7 @@ function setUp(ports: Partial<KeeperPorts>) {
     loadKey: noted("load", ports.loadKey, refuse),
     saveKey: noted("save", ports.saveKey, refuse),
     pruneKeys: noted("prune", ports.pruneKeys, undefined),
+    composeRules: (item) => ({ kind: "platform", json: item.json }),
     prepareRules: () => err("unused"),
     applyRedirect: (wanted, keyReady) => redirects.push([wanted.imds, keyReady]),
     changed: () => undefined,

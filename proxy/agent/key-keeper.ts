@@ -7,7 +7,7 @@ import type { KeyStatus } from "../core/key-status.ts";
 import type { Log } from "../core/ports.ts";
 import type { Result } from "../core/result.ts";
 import type { LatchedKey, SecureChannel } from "../core/secure-channel.ts";
-import { applyOrders, type Guards, type PrepareRules, UNKNOWN_GUARDS, wantsRedirect } from "./guards.ts";
+import { applyOrders, type ComposeRules, type Guards, type PrepareRules, UNKNOWN_GUARDS, wantsRedirect } from "./guards.ts";
 
 /** All that a request needs to know, read once per request. */
 export interface Snapshot {
@@ -38,6 +38,7 @@ export interface KeeperPorts {
   readonly loadKey: (guid: string) => Result<LatchedKey, Failure>;
   readonly saveKey: (key: LatchedKey) => Result<void, Failure>;
   readonly pruneKeys: (keepGuid: string) => void;
+  readonly composeRules: ComposeRules;
   readonly prepareRules: PrepareRules;
   /** Guards or unguards endpoints in the kernel; called after the snapshot that decides their requests is in force. */
   readonly applyRedirect: (wanted: Readonly<Record<Endpoint, boolean>>, keyReady: boolean) => void;
@@ -105,7 +106,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
   }
 
   function putRulesInForce(status: KeyStatus): void {
-    const { guards, changes } = applyOrders(snapshot.guards, status.orders, ports.prepareRules);
+    const { guards, changes } = applyOrders(snapshot.guards, status.orders, ports.composeRules, ports.prepareRules);
     if (changes.length === 0) return;
     replace({ guards });
     for (const { endpoint, guard, warnings } of changes) {
@@ -115,6 +116,8 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
         ruleSetId: guard.ruleSetId,
         policyId: guard.policy?.policyId ?? "",
         epoch: snapshot.epoch,
+        localFile: guard.localFile?.path,
+        localFileState: guard.localFile?.state,
       };
       if (guard.refusal === undefined) ports.log.info("rules-applied", fields);
       else ports.log.error("rules-refused", { ...fields, message: guard.refusal });

@@ -57,9 +57,9 @@ function keyStatus(from: StatusSources): ModuleStatus {
   const silentMs = from.monotonicMs() - (lastContactMs ?? 0);
   const states: Record<string, string> = { secureChannelState: stateText };
   if (channel.kind === "latched") states.keyGuid = channel.key.guid;
-  states.wireServerRuleId = guards.wireserver.ruleSetId;
-  states.imdsRuleId = guards.imds.ruleSetId;
-  states.hostGARuleId = guards.hostga.ruleSetId;
+  states.wireServerRuleId = guards.wireserver.platformRuleId;
+  states.imdsRuleId = guards.imds.platformRuleId;
+  states.hostGARuleId = guards.hostga.platformRuleId;
   if (keyIncarnationId !== undefined) states.keyIncarnationId = String(keyIncarnationId);
   return { status: healthy && silentMs < CONTACT_LIMIT_MS ? "RUNNING" : "STOPPED", message: cutMessage(message), states };
 }
@@ -76,6 +76,8 @@ function details(from: StatusSources, pinsExecutable: boolean, refusals: readonl
     channel: channel.kind,
     endpoints: perEndpoint((endpoint) => ({
       mode: guards[endpoint].mode,
+      ruleSetId: guards[endpoint].ruleSetId,
+      ...(guards[endpoint].localFile === undefined ? {} : { localFile: guards[endpoint].localFile }),
       redirected: from.guarded()[endpoint] ?? false,
       policyId: guards[endpoint].policy?.policyId ?? "",
     })),

@@ -23,7 +23,10 @@ export interface RawRuleItem {
 }
 
 /** How an endpoint is to be treated: by a fixed mode (version 1.0, or no item) or by its rule item (version 2.0). */
-export type EndpointOrder = { readonly kind: "mode"; readonly mode: Mode } | { readonly kind: "rules"; readonly item: RawRuleItem };
+export type EndpointOrder =
+  | { readonly kind: "mode"; readonly mode: Mode }
+  /** `from` is the endpoint whose item it is: HostGAPlugin takes WireServer's when the host sends it none of its own. */
+  | { readonly kind: "rules"; readonly item: RawRuleItem; readonly from: Endpoint };
 
 export interface KeyStatus {
   readonly enabled: boolean;
@@ -87,10 +90,10 @@ export function parseKeyStatus(text: string): Result<KeyStatus, StatusError> {
     if (enabled === undefined) return err({ pointer: "/secureChannelEnabled", found: "nothing", want: "true or false (version 2.0)" });
     // A disabled channel guards nothing, whatever rules come with it.
     if (!enabled || items === undefined) return ok({ ...key, enabled: false, stateText: "disabled", orders: perEndpoint(() => DISABLED) });
-    const byName = { wireserver: items.wireserver, hostga: items.hostga ?? items.wireserver, imds: items.imds };
     const orders = perEndpoint((endpoint): EndpointOrder => {
-      const item = byName[endpoint];
-      return item === undefined ? DISABLED : { kind: "rules", item };
+      const from = endpoint === "hostga" && items.hostga === undefined ? "wireserver" : endpoint;
+      const item = items[from];
+      return item === undefined ? DISABLED : { kind: "rules", item, from };
     });
     return ok({ ...key, enabled: true, stateText: renderStateText(orders), orders });
   }
