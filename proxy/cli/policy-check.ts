@@ -1,18 +1,19 @@
 // `azure-proxy-agent policy check`: is a rule file one that the agent takes, and does it do what it looks like?
 
+import { parseLocalRules } from "../core/local-rules.ts";
 import { checkRules, type Finding } from "../core/policy-tools/check-rules.ts";
-import type { JsonText } from "../core/policy-tools/json-text.ts";
 import { chooseSource, describeSource, findRuleSources, type RuleSource } from "../core/policy-tools/rule-document.ts";
 import { count, wrap } from "../core/policy-tools/text-layout.ts";
-import { compileRules, name, readJsonFile } from "./policy-input.ts";
+import { compileRules, type JsonFile, name, readJsonFile } from "./policy-input.ts";
 import { parseOptions, readRuleChoices } from "./policy-options.ts";
 import { fail, printJson, printLines, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
 
 export const CHECK_USAGE = `azure-proxy-agent policy check [--endpoint NAME] [--mode WORD] [--json] FILE|-
 
-Says whether the agent would take the rules in FILE, where anything is wrong, and what hardly does what its author meant.
-FILE holds an item of the platform, a status with authorizationRules (all of its items are checked), a local rule file or a
-version of an ARM access control profile; which one was recognised is said.
+Says whether the agent would take the rules in FILE, where anything is wrong, and what hardly does
+what its author meant. FILE holds an item of the platform, a status with authorizationRules (all of
+its items are checked), a local rule file or a version of an ARM access control profile; which one
+was recognised is said.
 
   --endpoint NAME   imds (default), wireserver, hostga
   --mode WORD       look at the rules under this mode: enforce, audit, disabled
@@ -58,13 +59,16 @@ interface Report {
   readonly policyId: string | undefined;
 }
 
-function report(source: RuleSource, text: JsonText): Report {
+function report(source: RuleSource, text: JsonFile): Report {
   const { findings, omitted, rules } = checkRules(source);
   const compiled = rules === undefined ? undefined : compileRules(rules, source.endpoint);
-  const limit: readonly Finding[] =
-    compiled?.ok === false
-      ? [{ level: "error", kind: "does-not-compile", pointer: `${source.pointer}/rules`, message: compiled.error }]
-      : [];
+  const more: Finding[] = [];
+  if (compiled?.ok === false)
+    more.push({ level: "error", kind: "does-not-compile", pointer: `${source.pointer}/rules`, message: compiled.error });
+  // The agent asks more of a file on the VM than of the platform's rules.
+  const local = source.shape === "local" && !findings.some(({ level }) => level === "error") ? parseLocalRules(text.bytes) : undefined;
+  if (local?.ok === false)
+    more.push({ level: "error", kind: "local-file", pointer: "", message: `the agent refuses it as a local rule file: ${local.error}` });
   const counts =
     rules === undefined
       ? ""
@@ -77,7 +81,7 @@ function report(source: RuleSource, text: JsonText): Report {
         ].join(", ");
   return {
     source,
-    findings: [...limit, ...findings].map((finding) => ({ ...finding, ...text.positionOf(finding.pointer) })),
+    findings: [...more, ...findings].map((finding) => ({ ...finding, ...text.positionOf(finding.pointer) })),
     omitted,
     counts,
     policyId: compiled?.ok === true ? compiled.value.policy.policyId : undefined,

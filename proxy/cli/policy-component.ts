@@ -12,7 +12,8 @@ import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from 
 
 export const COMPILE_USAGE = `azure-proxy-agent policy compile [--endpoint NAME] [--mode WORD] [--json] RULES -o FILE
 
-Compiles rules to a WebAssembly component, the same bytes as the agent makes of them. "-o -" writes to standard output.
+Compiles rules to a WebAssembly component, the same bytes as the agent makes of them. "-o -" writes
+to standard output.
 
   --endpoint NAME     imds (default), wireserver, hostga, where the file does not say
   --mode WORD         in place of the file's mode; the component carries it along
@@ -23,14 +24,14 @@ Exit codes: 0 compiled, 2 it could not be, 64 usage
 
 export const INSPECT_USAGE = `azure-proxy-agent policy inspect [--rules] [--json] FILE
 
-Says what a compiled policy holds: endpoint, rule set, counts, policy id, and whether this program's engine makes the very same
-file of the rules in it.
+Says what a compiled policy holds: endpoint, rule set, counts, policy id, and whether this program's
+engine makes the very same file of the rules in it.
 
   --rules   print the rules as the platform's JSON item instead
   --json    as JSON
 
-Exit codes: 0 it is a policy and this engine makes the same file, 1 it is one, but of another engine or changed, 2 it is none,
-64 usage
+Exit codes: 0 it is a policy and this engine makes the same file, 1 it is one, but of another engine
+or changed, 2 it is none, 64 usage
 `;
 
 const MAX_COMPONENT_BYTES = 64 * 1024 * 1024;

@@ -10,22 +10,25 @@ import { type LoadedRules, loadRules, readCaller } from "./policy-input.ts";
 import { type Options, parseOptions, readRuleChoices } from "./policy-options.ts";
 import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
 
-const OPTIONS_TEXT = `  --rules FILE|-      an item of the platform, a status, a local rule file, or an ARM profile version
+const OPTIONS_TEXT = `  --rules FILE|-      an item of the platform, a status, a local rule file, an ARM profile version
   --request TEXT      "METHOD TARGET" as in the first line of a request; a target alone means GET
-  --caller WHO        a JSON file (or "-") with the members of a request's log line, or name=value,... such as
-                      userName=alice,userGroups=dev,processFullPath=/usr/bin/curl,runAsElevated=false
-                      Also: processName, exeSha256, cgroupPath, userId. What is not said is unknown.
+  --caller WHO        a JSON file (or "-") with the members of a request's log line, or
+                      name=value,... such as userName=alice,userGroups=dev,userGroups=adm,
+                      processFullPath=/usr/bin/curl,runAsElevated=false; also processName,
+                      exeSha256, cgroupPath, userId. What is not said is unknown.
   --endpoint NAME     imds (default), wireserver, hostga, where the file does not say
   --mode WORD         in place of the file's mode: enforce, audit, disabled
   --json              as JSON
 
-Exit codes: 0 allow, 1 deny (also where the mode forwards it all the same), 2 could not decide, 64 usage
+Exit codes: 0 allow, 1 deny (also where the mode forwards it all the same), 2 could not decide,
+64 usage
 `;
 
 export const EXPLAIN_USAGE = `azure-proxy-agent policy explain --rules FILE --request TEXT --caller WHO [--all] [--json]
 
-Tells step by step how the agent decides: the request's canonical form, the built-in refusals, every privilege and why it does
-or does not apply, the mode. The decision is the compiled policy's; the explanation is checked against it.
+Tells step by step how the agent decides: the request's canonical form, the built-in refusals, every
+privilege and why it does or does not apply, the mode. The decision is the compiled policy's; the
+explanation is checked against it.
 
 ${OPTIONS_TEXT}  --all               list every privilege, also those on other paths
 `;

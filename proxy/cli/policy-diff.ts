@@ -9,16 +9,18 @@ import { fail, printJson, printLines, refuseUsage, TOOL_EXIT } from "./policy-ou
 
 export const DIFF_USAGE = `azure-proxy-agent policy diff [--endpoint NAME] [--limit N] [--json] OLD NEW
 
-Says which requests are denied by OLD and allowed by NEW, and the other way round: paths, parameters, methods and callers, each
-kind with a request and a caller for whom both compiled policies were asked. Kinds are worked out from the rules themselves, so
-none is missed; if a limit was reached, that is said. What rules say is compared, whatever the mode; changes of mode and default
-access are told first.
+Says which requests are denied by OLD and allowed by NEW, and the other way round: paths,
+parameters, methods and callers, each kind with a request and a caller for whom both compiled
+policies were asked. Kinds are worked out from the rules themselves, so none is missed; if a limit was reached,
+that is said. What rules say is compared, whatever the mode; changes of mode and default access are
+told first.
 
   --endpoint NAME   imds (default), wireserver, hostga, where the files do not say
   --limit N         decisions of each side before giving up (default ${DEFAULT_DIFF_LIMITS.decisions})
   --json            as JSON
 
-Exit codes: 0 nothing changes, 1 something does, 2 a file cannot be used or a limit was reached with no change found, 64 usage
+Exit codes: 0 nothing changes, 1 something does, 2 a file cannot be used, or no change was found but
+a limit was reached, 64 usage
 `;
 
 export function policyDiff(argv: readonly string[]): number {

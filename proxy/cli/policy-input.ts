@@ -25,14 +25,18 @@ export interface LoadedRules {
   readonly notes: readonly string[];
 }
 
+export interface JsonFile extends JsonText {
+  readonly bytes: Uint8Array;
+}
+
 /** A JSON file, or why it cannot be read. */
-export function readJsonFile(path: string): Result<JsonText, string> {
+export function readJsonFile(path: string): Result<JsonFile, string> {
   const bytes = readBoundedFile(path, MAX_JSON_BYTES);
   if (!bytes.ok) return err(`cannot read ${name(path)}: ${bytes.error}`);
   const text = decodeText(bytes.value);
   if (!text.ok) return err(`cannot read ${name(path)}: ${text.error}`);
   const json = readJsonText(text.value);
-  if (json.ok) return json;
+  if (json.ok) return ok({ ...json.value, bytes: bytes.value });
   const { line, column, message } = json.error;
   return err(`cannot read ${name(path)}: line ${line}, column ${column}: ${message}`);
 }

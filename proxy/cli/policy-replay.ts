@@ -9,13 +9,16 @@ import { loadRules, name } from "./policy-input.ts";
 import { parseOptions, readRuleChoices } from "./policy-options.ts";
 import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
 
-export const REPLAY_USAGE = `azure-proxy-agent policy replay --rules RULES [--endpoint NAME] [--max N] [--progress] [--json] FILE|-
+export const REPLAY_USAGE = `azure-proxy-agent policy replay --rules RULES [OPTION]... FILE|-
 
-Decides recorded requests again and lists those that come out differently. A line of FILE is a request's log line, with anything
-before its JSON, or {"request": "GET /…", "caller": {…}, "decision": "allow|deny|audit", "reason"?, "rule"?, "policyId"?}.
-What rules answered is compared, and its reason; the rule that was named only where the line says the same policy decided.
+Decides recorded requests again and lists those that come out differently. A line of FILE is a
+request's log line, with anything before its JSON, or an object
+  {"request": "GET /…", "caller": {…}, "decision": "allow", "reason": …, "rule": …, "policyId": …}
+with the last three optional; a decision is allow, deny or audit. What rules answered is compared,
+and its reason; the rule that was named only where the line says the same policy decided.
 
   --rules RULES     as for explain
+  --mode WORD       in place of the rules' mode: enforce, audit, disabled
   --endpoint NAME   imds (default), wireserver, hostga; lines for another one are passed over
   --max N           list this many differences (default 100); all are counted
   --progress        tell how far it is, also when standard error is no terminal

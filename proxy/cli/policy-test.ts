@@ -13,21 +13,25 @@ import { fail, printJson, printLines, refuseUsage, TOOL_EXIT } from "./policy-ou
 
 export const TEST_USAGE = `azure-proxy-agent policy test [--tap | --json] FILE|FOLDER...
 
-Runs policy cases with the compiled policy. In a folder every file called cases.json counts, at any depth. Such a file:
+Runs policy cases with the compiled policy. In a folder every file called cases.json counts, at any
+depth. Such a file:
 
-  { "rules": "rules.json",                   a rule file beside it, or the rules themselves
-    "endpoint": "imds", "mode": "enforce",   both optional: in place of what the rules say
-    "cases": [ { "name": "curl may read", "request": "GET /metadata/instance", "caller": "userName=alice",
-                 "expect": "allow" } ] }
+  { "rules": "rules.json",         a rule file beside it, or the rules themselves
+    "endpoint": "imds",            optional
+    "mode": "enforce",             optional, in place of the mode in the rules
+    "cases": [
+      { "name": "alice may read", "request": "GET /metadata/instance",
+        "caller": "userName=alice", "expect": "allow" } ] }
 
-A caller is an object with the members of a request's log line, or name=value,... . "expect" is allow, deny, or audit (the
-rules deny, the mode forwards); "reason" and "rule" are compared when given. What was never tried as granting and as denying
-is listed.
+A caller is an object with the members of a request's log line, or name=value,... . "expect" is
+allow, deny, or audit (the rules deny, the mode forwards); "reason" and "rule" are compared when
+given. What was never tried as granting and as denying is listed.
 
   --tap    Test Anything Protocol, version 14
   --json   as JSON
 
-Exit codes: 0 all cases hold, 1 some do not, 2 a file cannot be read or holds no valid cases, 64 usage
+Exit codes: 0 all cases hold, 1 some do not, 2 a file cannot be read or holds no valid cases,
+64 usage
 `;
 
 const MAX_FILES = 10_000;

@@ -206,14 +206,11 @@ function coversAllOf(broad: Privilege, narrow: Privilege): boolean {
 function judgeWhole(rules: RuleSet): readonly Finding[] {
   const findings: Finding[] = [];
   const { mode, defaultAccess, privileges } = rules;
-  if (defaultAccess === "allow" && privileges.length < FEW_PRIVILEGES)
-    findings.push(
-      note(
-        "default-allow",
-        "/defaultAccess",
-        `default allow: everybody may ask for whatever ${count(privileges.length, "privilege")} ${privileges.length === 1 ? "does" : "do"} not cover`,
-      ),
-    );
+  if (defaultAccess === "allow" && privileges.length < FEW_PRIVILEGES) {
+    const open =
+      privileges.length === 0 ? "everything: there are no privileges" : `all that ${count(privileges.length, "privilege")} here leave open`;
+    findings.push(note("default-allow", "/defaultAccess", `default allow: everybody may ask for ${open}`));
+  }
   if (mode === "audit") findings.push(note("audit", "/mode", "audit: what these rules deny is forwarded and recorded"));
   if (mode === "disabled") findings.push(note("disabled", "/mode", "disabled: these rules protect nothing"));
   return findings;

@@ -20,6 +20,9 @@ export interface Finding {
   /** JSON pointer into the file. */
   readonly pointer: string;
   readonly message: string;
+  /** For what the agent's parser refuses. */
+  readonly found?: string;
+  readonly wanted?: string;
 }
 
 export interface CheckedRules {
@@ -83,7 +86,7 @@ const HINTS: Readonly<Record<string, string>> = {
 
 function errorFinding({ kind, pointer, found, wanted }: RuleError): Finding {
   const hint = HINTS[/\((CANON_[A-Z0-9_]+)\)$/.exec(wanted)?.[1] ?? ""] ?? "";
-  return { level: "error", kind, pointer, message: `found ${found}, want ${wanted}${hint}` };
+  return { level: "error", kind, pointer, message: `found ${found}, want ${wanted}${hint}`, found, wanted };
 }
 
 /** The platform's rules may have loose ends, and the agent takes them; in a file that somebody writes they are mistakes. */

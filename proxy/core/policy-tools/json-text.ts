@@ -192,10 +192,10 @@ class Reader {
       }
       if (code !== 0x5c) continue;
       ESCAPE.lastIndex = at;
-      const escape = ESCAPE.exec(this.#text)?.[0];
-      if (escape === undefined) return this.#fail("want an escape that JSON has", at);
+      const sequence = ESCAPE.exec(this.#text)?.[0];
+      if (sequence === undefined) return this.#fail("want an escape that JSON has", at);
       escaped = true;
-      at += escape.length - 1;
+      at += sequence.length - 1;
     }
   }
 

@@ -120,7 +120,9 @@ function localSource(json: Members, { endpoint, mode }: RuleChoices): RuleSource
   const notes = [`the file has no mode, that is the platform's; ${mode === undefined ? "enforce is assumed" : `${mode} as asked`}`];
   if ((json.defaultAccess ?? undefined) === undefined)
     notes.push("the file has no defaultAccess, then the platform's counts; deny is assumed");
-  const item = { ...json, id: json.id ?? "", mode: mode ?? "enforce", defaultAccess: json.defaultAccess ?? "deny" };
+  // A section that a local file leaves out is empty; the platform's items must have all of them.
+  const rules = isObject(json.rules) ? { privileges: [], roles: [], identities: [], roleAssignments: [], ...json.rules } : json.rules;
+  const item = { ...json, rules, id: json.id ?? "", mode: mode ?? "enforce", defaultAccess: json.defaultAccess ?? "deny" };
   return { shape: "local", endpoint: endpoint ?? "imds", item, pointer: "", notes };
 }
 
