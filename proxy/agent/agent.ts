@@ -10,7 +10,8 @@ import { DEFAULT_HTTP_LIMITS } from "../adapters/http/limits.ts";
 import { type Listener, startListener } from "../adapters/http/listener.ts";
 import { sendOnce } from "../adapters/http/send-once.ts";
 import { makeLocalApp } from "../adapters/local/app.ts";
-import { compilePolicy, loadPolicy, renderCompileError } from "../adapters/policy/component.ts";
+import { compileItemApart } from "../adapters/policy/compile-item.ts";
+import { loadPolicy } from "../adapters/policy/component.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
 import { openKeyStore } from "../adapters/storage/key-store.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
@@ -18,7 +19,6 @@ import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/
 import type { Admission, Log, Peer } from "../core/ports.ts";
 import { unavailable } from "../core/replies.ts";
 import { err, ok, type Result } from "../core/result.ts";
-import { parseRuleItem, renderRuleError, usesExecutableHashes } from "../core/rules.ts";
 import { makeComposeRules } from "./compose-rules.ts";
 import type { Config } from "./config.ts";
 import { isFailedAuthentication, makeSummaryCounter } from "./connection-summary.ts";
@@ -56,6 +56,8 @@ export interface RunningAgent {
 export interface AgentEnvironment {
   readonly version: string;
   readonly executablePath: string;
+  /** Starts the process that compiles a large rule set; an endpoint's name is added. */
+  readonly compileCommand: readonly string[];
   /** Ends each request's line; not used for anything else. */
   readonly log: Log;
   /** Random, so that request ids of two runs differ. */
@@ -122,7 +124,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       if (store.ok) store.value.prune(keepGuid);
     },
     composeRules: makeComposeRules(ruleFolder, (name) => readRuleFile(ruleFolder, name, 0)),
-    prepareRules: makePrepareRules(config.statusFolder, log),
+    prepareRules: makePrepareRules(config.statusFolder, environment.compileCommand, log),
     // A poll that is still under way when the agent stops must not guard anything again.
     applyRedirect: (wanted, keyReady) => {
       if (!stopping) redirect.apply(wanted, keyReady);
@@ -249,18 +251,16 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   });
 }
 
-/** Host rules: parsed, compiled to a component, loaded. The component stays beside the status for inspection. */
-function makePrepareRules(statusFolder: string, log: Log): PrepareRules {
-  return (endpoint, json) => {
-    const rules = parseRuleItem(json);
-    if (!rules.ok) return err(renderRuleError(rules.error));
-    const component = compilePolicy(rules.value, endpoint);
-    if (!component.ok) return err(renderCompileError(component.error));
-    const policy = loadPolicy(component.value, { wantsExecutableHash: usesExecutableHashes(rules.value) });
+/** Composed rules: compiled to a component and loaded. The component stays beside the status for inspection. */
+function makePrepareRules(statusFolder: string, compileCommand: readonly string[], log: Log): PrepareRules {
+  return async (endpoint, json) => {
+    const compiled = await compileItemApart(compileCommand, endpoint, json);
+    if (!compiled.ok) return compiled;
+    const { component, warnings, wantsExecutableHash: needsHashes } = compiled.value;
+    const policy = loadPolicy(component, { wantsExecutableHash: needsHashes });
     if (!policy.ok) return err(`cannot load the compiled component: ${JSON.stringify(policy.error)}`);
-    const kept = writePolicyFile(statusFolder, endpoint, component.value);
+    const kept = writePolicyFile(statusFolder, endpoint, component);
     if (!kept.ok) log.warn("policy-file-not-written", { message: kept.error.message });
-    const warnings = rules.value.warnings.map(({ kind, pointer, name }) => `${kind} at "${pointer}": ${JSON.stringify(name)}`);
     return ok({ policy: policy.value, warnings });
   };
 }

@@ -64,7 +64,7 @@ export type ComposeRules = (item: RawRuleItem, from: Endpoint) => ComposedRules;
 export type PrepareRules = (
   endpoint: Endpoint,
   json: RawRuleItem["json"],
-) => Result<{ readonly policy: Policy; readonly warnings: readonly string[] }, string>;
+) => Promise<Result<{ readonly policy: Policy; readonly warnings: readonly string[] }, string>>;
 
 export interface GuardChange {
   readonly endpoint: Endpoint;
@@ -73,27 +73,28 @@ export interface GuardChange {
 }
 
 /** Applies the host's orders to the guards in force; returns the new guards and what changed. */
-export function applyOrders(
+export async function applyOrders(
   current: Guards,
   orders: Readonly<Record<Endpoint, EndpointOrder>>,
   compose: ComposeRules,
   prepare: PrepareRules,
-): { readonly guards: Guards; readonly changes: readonly GuardChange[] } {
+): Promise<{ readonly guards: Guards; readonly changes: readonly GuardChange[] }> {
   const changes: GuardChange[] = [];
-  const guards = perEndpoint((endpoint) => {
+  let guards = current;
+  for (const endpoint of ENDPOINTS) {
     const order = orders[endpoint];
     const rules = order.kind === "rules" ? compose(order.item, order.from) : undefined;
     // Content counts, not ids or times: an edit that keeps both is seen.
     const orderText = JSON.stringify([order, rules]);
     const before = current[endpoint];
-    if (before.orderText === orderText) return before;
+    if (before.orderText === orderText) continue;
     const { guard, warnings } =
       order.kind === "mode" || rules === undefined
         ? guardByMode(order.kind === "mode" ? order.mode : "enforce", orderText)
-        : guardByRules(endpoint, order.item, rules, before, orderText, prepare);
+        : await guardByRules(endpoint, order.item, rules, before, orderText, prepare);
     changes.push({ endpoint, guard, warnings });
-    return guard;
-  });
+    guards = { ...guards, [endpoint]: guard };
+  }
   return { guards, changes };
 }
 
@@ -107,16 +108,16 @@ function guardByMode(mode: Mode, orderText: string): Guarded {
   return { guard: { ...none, mode, orderText }, warnings: [] };
 }
 
-function guardByRules(
+async function guardByRules(
   endpoint: Endpoint,
   item: RawRuleItem,
   rules: ComposedRules,
   before: EndpointGuard,
   orderText: string,
   prepare: PrepareRules,
-): Guarded {
+): Promise<Guarded> {
   const mode = MODES.find((known) => known === item.mode.toLowerCase());
-  const prepared = rules.kind === "refused-file" ? err(rules.message) : prepare(endpoint, rules.json);
+  const prepared = rules.kind === "refused-file" ? err(rules.message) : await prepare(endpoint, rules.json);
   const seen = { platformRuleId: item.id, localFile: localFileState(rules), orderText };
   if (prepared.ok && mode !== undefined) {
     const { policy, warnings } = prepared.value;

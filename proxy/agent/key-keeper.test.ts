@@ -41,7 +41,7 @@ function setUp(ports: Partial<KeeperPorts>) {
     saveKey: noted("save", ports.saveKey, refuse),
     pruneKeys: noted("prune", ports.pruneKeys, undefined),
     composeRules: (item) => ({ kind: "platform", json: item.json }),
-    prepareRules: () => err("unused"),
+    prepareRules: async () => err("unused"),
     applyRedirect: (wanted, keyReady) => redirects.push([wanted.imds, keyReady]),
     changed: () => undefined,
     log,

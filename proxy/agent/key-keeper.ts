@@ -91,7 +91,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
     }
     const { status, hostDateMs } = answer.value;
     if (hostDateMs !== undefined) clock = { hostMs: hostDateMs, monotonicMs: ports.monotonicMs() };
-    putRulesInForce(status);
+    await putRulesInForce(status);
     const key = await followKey(status);
     // The redirect follows the modes even when the key could not be had: an endpoint that was switched off must be let go,
     // and one that is guarded stays guarded (its requests are answered 503 until a key is latched).
@@ -105,8 +105,8 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
     });
   }
 
-  function putRulesInForce(status: KeyStatus): void {
-    const { guards, changes } = applyOrders(snapshot.guards, status.orders, ports.composeRules, ports.prepareRules);
+  async function putRulesInForce(status: KeyStatus): Promise<void> {
+    const { guards, changes } = await applyOrders(snapshot.guards, status.orders, ports.composeRules, ports.prepareRules);
     if (changes.length === 0) return;
     replace({ guards });
     for (const { endpoint, guard, warnings } of changes) {

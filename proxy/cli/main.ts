@@ -1,6 +1,7 @@
 // The program: reads the command line and the config, then runs the agent until SIGTERM or SIGINT.
 // What only the daemon needs is imported only there, so that --version and --help start fast and load neither eBPF nor policy code.
 
+import { COMPILE_ITEM_COMMAND } from "./compile-command.ts";
 import { EXIT } from "./exit-code.ts";
 
 declare const AGENT_VERSION: string | undefined;
@@ -43,6 +44,10 @@ async function findTool(argv: readonly string[]): Promise<(() => number) | undef
   if (word === "report") {
     const { report } = await import("./report.ts");
     return () => report(argv.slice(1));
+  }
+  if (word === COMPILE_ITEM_COMMAND) {
+    const { compileItemForDaemon } = await import("./compile-item.ts");
+    return () => compileItemForDaemon(argv.slice(1));
   }
   if (word === "policy") {
     const { findPolicyTool } = await import("./policy.ts");

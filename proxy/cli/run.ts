@@ -7,6 +7,7 @@ import { type Level, type LineSink, makeDescriptorSink, makeLog, renderLine } fr
 import { releaseStartUpMemory } from "../adapters/native/start-up-memory.ts";
 import { startAgent } from "../agent/agent.ts";
 import { type Config, DEFAULT_CONFIG_PATH, type LogLevel, parseConfig, renderConfigError } from "../agent/config.ts";
+import { compileItemCommand } from "./compile-command.ts";
 import { EXIT } from "./exit-code.ts";
 
 const LEVEL: Readonly<Record<LogLevel, Level>> = { Error: "error", Warn: "warn", Info: "info", Debug: "debug", Trace: "debug" };
@@ -42,6 +43,7 @@ export async function run(version: string, configPath: string | undefined): Prom
   const started = await startAgent(loaded.config, {
     version,
     executablePath: process.execPath,
+    compileCommand: compileItemCommand(),
     log,
     runId: randomBytes(4).toString("hex"),
   });

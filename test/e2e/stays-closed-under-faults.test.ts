@@ -189,6 +189,24 @@ describe("modes and rules", () => {
     expect(JSON.stringify((world as World).status())).toContain("perhaps");
   });
 
+  test("a thousand rules are taken up while requests go on, each decided by the old rules or the new ones", async () => {
+    const { host, agent } = await start({ host: { imds: "enforce", rules: { imds: { id: "small", defaultAccess: "allow" } } } });
+    const privileges = Array.from({ length: 1_000 }, (_, n) => ({
+      name: `p${n}`,
+      path: n === 0 ? "/metadata/instance" : `/metadata/part-${n}`,
+    }));
+    const rules = { privileges, roles: [], identities: [], roleAssignments: [] };
+    const answers: number[] = [];
+    const asking = (async () => {
+      while (answers.at(-1) !== 403 && answers.length < 200) answers.push((await curl(IMDS_INSTANCE)).status);
+    })();
+    await host.configure({ rules: { imds: { id: "large", defaultAccess: "allow", rules } } });
+    await agent.line("rules-applied", ({ ruleSetId }) => ruleSetId === "large");
+    await asking;
+    expect(answers.slice(0, -1).every((status) => status === 200)).toBe(true);
+    expect(answers.at(-1)).toBe(403);
+  });
+
   test("T-13: broken rules from the start close the endpoint", async () => {
     await start({ host: { imds: "enforce", rules: { imds: { id: "broken", defaultAccess: "perhaps" } } } });
     expect((await curl(IMDS_INSTANCE)).status).toBe(403);
