@@ -70,6 +70,15 @@ function compileEngine(): Uint8Array {
   return renamed.value;
 }
 
+const TRACING = "globalThis?.process?.env?.JCO_DEBUG&&console.debug(...e)";
+
+/** The glue looks at an environment variable several times in each call, and prints requests when it is set: neither is wanted. */
+function withoutTracing(glue: Uint8Array): Uint8Array {
+  const parts = new TextDecoder().decode(glue).split(TRACING);
+  if (parts.length !== 2) throw new Error(`cannot use the host glue: found ${parts.length - 1} places that trace, want 1`);
+  return new TextEncoder().encode(parts.join(""));
+}
+
 /** Things the compiler and the host glue rely on and that no type checker sees. */
 function checkEngine(core: Uint8Array): void {
   const module = new WebAssembly.Module(core);
@@ -102,7 +111,7 @@ async function build(): Promise<void> {
   const glue = await transpile(component, { name: "policy", instantiation: "sync", minify: true, tracing: false });
   for (const [path, bytes] of Object.entries(glue.files)) {
     if (path.endsWith(".d.ts")) write(join("types", path), bytes);
-    else if (path === "policy.js") write("glue/policy.js", bytes);
+    else if (path === "policy.js") write("glue/policy.js", withoutTracing(bytes));
     else if (path !== "policy.core.wasm") throw new Error(`cannot use the host glue: unexpected file "${path}", want one core module`);
   }
   write("inputs.sha256", hashInputs());

@@ -81,6 +81,9 @@ export interface LoadedObject {
   readonly path: string;
 }
 
+const EAGAIN = 11;
+const LOAD_TRIES = 5;
+
 export class Libbpf {
   readonly #functions: Functions;
   readonly #text = new Uint8Array(256);
@@ -115,8 +118,15 @@ export class Libbpf {
    * and the verifier's log captured, so that the error can name the cause.
    */
   load(path: string): Result<LoadedObject, RedirectorError> {
+    this.#functions.libbpf_set_print(null);
+    let loaded = this.#tryLoad(path);
+    // The verifier gives up when a signal interrupts it.
+    for (let tries = 1; tries < LOAD_TRIES && !loaded.ok && loaded.error.errno === EAGAIN; tries += 1) loaded = this.#tryLoad(path);
+    return loaded;
+  }
+
+  #tryLoad(path: string): Result<LoadedObject, RedirectorError> {
     const call = this.#functions;
-    call.libbpf_set_print(null);
     const object = call.bpf_object__open_file(path, null);
     if (object === null) {
       const errno = loadKoffi().errno();
