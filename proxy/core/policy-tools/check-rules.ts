@@ -73,7 +73,7 @@ const READERS = { privileges: parsePrivilege, roles: parseRole, identities: pars
 
 function findElementErrors(rules: unknown): readonly Result<unknown, RuleError>[] {
   return Object.entries(READERS).flatMap(([section, read]) =>
-    elementsOf(rules, section).map((value, i) => read({ value: value ?? undefined, pointer: `/rules/${section}/${i}` })),
+    elementsOf(rules, section).map((value, i) => read({ value, pointer: `/rules/${section}/${i}` })),
   );
 }
 

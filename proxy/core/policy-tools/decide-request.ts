@@ -33,7 +33,11 @@ export interface Decided {
   readonly component: PolicyDecision | undefined;
 }
 
-/** Reads `GET /path?query`; a target alone means GET. The target is taken as it is, blanks and all but the first ones included. */
+/** What a request line can hold: no blank, control, `#` or byte beyond ASCII in the target. The HTTP engine refuses all else. */
+const METHOD_WORD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$/;
+const TARGET_WORD = /^[\x21\x22\x24-\x7e]+$/;
+
+/** Reads `GET /path?query`; a target alone means GET. */
 export function parseRequestText(text: string): Result<RequestText, string> {
   const match = /^([A-Za-z]+) +(.*)$/s.exec(text);
   const method = match?.[1] ?? "GET";
@@ -48,6 +52,7 @@ export function decideRequest(endpoint: Endpoint, mode: Mode, policy: Policy, re
   const refused = (status: number, step: Decided["step"], reason: string): Decided => {
     return { answer: "deny", status, kind: "deny", reason, rule: "", step, canonical, component: undefined };
   };
+  if (!METHOD_WORD.test(method) || !TARGET_WORD.test(target)) return refused(400, "form", "malformed-head");
   if (parseMethod(method) === undefined) return refused(405, "form", "method-not-allowed");
   if (!canonical.ok) return refused(400, "form", "ambiguous-target");
   const builtIn = judgeBuiltIn(endpoint, claims.runAsElevated, method, target);

@@ -49,13 +49,20 @@ export function explainRequest(rules: RuleSet, endpoint: Endpoint, policy: Polic
   };
 }
 
-function describeForm(endpoint: Endpoint, { method, target }: RequestText, { canonical }: Decided): readonly FormStep[] {
+function describeForm(endpoint: Endpoint, { method, target }: RequestText, { canonical, reason }: Decided): readonly FormStep[] {
   const steps: FormStep[] = [{ name: "received", value: `${method} ${target}` }];
+  if (reason === "malformed-head")
+    return [
+      ...steps,
+      {
+        name: "refused",
+        value: 'no request line can hold this: blanks, controls, "#" and all beyond ASCII are written as percent escapes',
+      },
+    ];
   if (parseMethod(method) === undefined) steps.push({ name: "method", value: `${quote(method)} is not one the agent lets through` });
   const parts = splitTarget(target);
   if (!parts.ok) return [...steps, { name: "refused", value: explainCode(parts.error) }];
   const { destination, path, query } = parts.value;
-  if (target.includes("#")) steps.push({ name: "fragment", value: `${quote(target.slice(target.indexOf("#")))} is cut off` });
   if (destination !== "origin-form") {
     const named = destination === "unknown" ? "none of the guarded services" : ENDPOINT_FACTS[destination].title;
     const verb = destination === endpoint ? "the one connected to" : `but the connection is to ${ENDPOINT_FACTS[endpoint].title}`;

@@ -112,7 +112,7 @@ function armSource(json: Members, pointer: string, outer: Members, choices: Rule
   if (named !== undefined && named !== endpoint && !shared)
     notes.push(`the file says it is for ${named}; looked at as rules for ${endpoint}`);
   if (json.applicableHostEndpoint !== undefined && named === undefined)
-    notes.push(`applicableHostEndpoint ${quote(describe(json.applicableHostEndpoint))} is not known; looked at as rules for ${endpoint}`);
+    notes.push(`applicableHostEndpoint ${describe(json.applicableHostEndpoint)} is not known; looked at as rules for ${endpoint}`);
   return { shape: "arm", endpoint, item: withMode({ ...json, id }, choices.mode), pointer, notes };
 }
 
