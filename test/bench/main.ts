@@ -92,7 +92,7 @@ const add = (...done: readonly Section[]) => {
 };
 try {
   const bareServer = await buildBareServer(folder);
-  if (flags.only.includes("policy")) add(benchPolicy(options.policy));
+  if (flags.only.includes("policy")) add(await benchPolicy(options.policy));
   if (flags.only.includes("start")) add(await benchStart(options.starts, bareServer));
   if (flags.only.includes("footprint")) add(...(await benchFootprint(options.footprint, bareServer)));
   if (flags.only.includes("path")) add(await benchPath(options.path));

@@ -1,5 +1,8 @@
 // What one decision of a compiled rule set costs, glue included, as the rules grow; and what it costs to compile them.
 
+import { join } from "node:path";
+import { compileItemApart } from "../../proxy/adapters/policy/compile-item.ts";
+import { COMPILE_ITEM_COMMAND } from "../../proxy/cli/compile-command.ts";
 import { canonicalise } from "../../proxy/core/canonical-request.ts";
 import type { Policy } from "../../proxy/core/ports.ts";
 import { parseRuleItem } from "../../proxy/core/rules.ts";
@@ -12,6 +15,9 @@ const SIZES = [10, 100, 1_000] as const;
 const BOUND_MEDIAN_US = 10;
 /** Median at the largest rule set against the smallest: "flat" leaves room for caches, not for a walk through the rules. */
 const BOUND_GROWTH = 1.5;
+/** Requests may wait this much longer while rules are swapped. */
+const BOUND_SWAP_MS = 5;
+const COMPILER = [process.execPath, join(import.meta.dir, "../../proxy/cli/main.ts"), COMPILE_ITEM_COMMAND];
 const WARM_CALLS = 20_000;
 const COMPILES = 9;
 
@@ -30,7 +36,7 @@ export interface PolicyOptions {
   readonly callsPerRound: number;
 }
 
-export function benchPolicy({ rounds, callsPerRound }: PolicyOptions): Section {
+export async function benchPolicy({ rounds, callsPerRound }: PolicyOptions): Promise<Section> {
   if (!REQUEST.ok) throw new Error(`internal error: the request is refused: ${REQUEST.error}`);
   const request = REQUEST.value;
   const subjects = SIZES.map((size) => ({ size, policy: prepare(size, 10), medians: [] as number[], p99s: [] as number[] }));
@@ -76,7 +82,7 @@ export function benchPolicy({ rounds, callsPerRound }: PolicyOptions): Section {
   return {
     title: "Policy: one decision of the compiled rules, glue included",
     how: `${rounds} rounds of ${callsPerRound} calls for each size in turns; 4 segments, 2 parameters, 4 groups, 10 identities`,
-    figures: [...figures, ...compileFigures()],
+    figures: [...figures, ...compileFigures(), await swapFigure()],
   };
 }
 
@@ -90,6 +96,37 @@ function compileFigures(): readonly Figure[] {
   }
   const against = { name: "10 privileges, 10 identities", value: median(small) };
   return [{ name: "parse, compile and load 1000 privileges, 1000 identities", value: median(large), unit: "ms", against }];
+}
+
+/** The longest that a request could have to wait while a thousand rules are taken up, as the daemon does it. */
+async function swapFigure(): Promise<Figure> {
+  const item = makeRuleSet(1_000, 1_000);
+  const holds: number[] = [];
+  for (let round = 0; round <= COMPILES; round++) {
+    let longestMs = 0;
+    let lastMs = performance.now();
+    let busy = true;
+    const watch = (): void => {
+      longestMs = Math.max(longestMs, performance.now() - lastMs);
+      lastMs = performance.now();
+      if (busy) setImmediate(watch);
+    };
+    setImmediate(watch);
+    const compiled = await compileItemApart(COMPILER, "imds", item);
+    if (!compiled.ok) throw new Error(`internal error: the rule set does not compile: ${compiled.error}`);
+    if (!loadPolicy(compiled.value.component).ok) throw new Error("internal error: the component does not load");
+    busy = false;
+    watch();
+    // The first round is the start of the program, when nobody waits yet.
+    if (round > 0) holds.push(longestMs);
+  }
+  const value = median(holds);
+  const against = {
+    name: "compiled in the daemon",
+    value: median(Array.from({ length: COMPILES }, () => timeMs(() => prepare(1_000, 1_000)))),
+  };
+  const bound = atMost(value, BOUND_SWAP_MS, `${BOUND_SWAP_MS} ms`);
+  return { name: "1000 new rules: longest wait of a request", value, unit: "ms", against, bound };
 }
 
 function prepare(privileges: number, identities: number): Policy {
