@@ -50,6 +50,8 @@ export async function compileItemApart(
     });
     const [answer, code] = await Promise.all([new Response(child.stdout).bytes(), child.exited]);
     const result: unknown = code === 0 ? decode(answer) : undefined;
+    // Waiting requests first: what the caller does next with a large component takes milliseconds too.
+    await Bun.sleep(0);
     if (isResult(result)) return result;
   } catch {
     // No process to be had, or it answered nonsense: rather hold requests up than leave rules out.
