@@ -11,9 +11,9 @@ export const DIFF_USAGE = `azure-proxy-agent policy diff [--endpoint NAME] [--li
 
 Says which requests are denied by OLD and allowed by NEW, and the other way round: paths,
 parameters, methods and callers, each kind with a request and a caller for whom both compiled
-policies were asked. Kinds are worked out from the rules themselves, so none is missed; if a limit was reached,
-that is said. What rules say is compared, whatever the mode; changes of mode and default access are
-told first.
+policies were asked. Kinds are worked out from the rules themselves, so none is missed; if a limit
+was reached, that is said. What rules say is compared, whatever the mode; changes of mode and
+default access are told first.
 
   --endpoint NAME   imds (default), wireserver, hostga, where the files do not say
   --limit N         decisions of each side before giving up (default ${DEFAULT_DIFF_LIMITS.decisions})

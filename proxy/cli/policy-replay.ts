@@ -53,10 +53,7 @@ export function policyReplay(argv: readonly string[]): number {
   const listed: { readonly line: number; readonly replayed: ReplayedLine }[] = [];
   const counts = { lines: 0, compared: 0, different: 0, otherPolicy: 0 };
   const tellsProgress = options.value.has("--progress") || process.stderr.isTTY === true;
-  const read = readLines([path], (text) => {
-    counts.lines++;
-    if (tellsProgress && counts.lines % PROGRESS_LINES === 0)
-      process.stderr.write(`${counts.lines} lines, ${counts.compared} compared, ${counts.different} different\n`);
+  const replayLine = (text: string | undefined): void => {
     const recorded = text === undefined ? undefined : readRecordedLine(text);
     if (recorded === undefined || !recorded.ok) {
       skip(recorded === undefined ? "unreadable" : recorded.error);
@@ -73,6 +70,12 @@ export function policyReplay(argv: readonly string[]): number {
     if (replayed.same) return;
     counts.different++;
     if (listed.length < Number(max)) listed.push({ line: counts.lines, replayed });
+  };
+  const read = readLines([path], (text) => {
+    counts.lines++;
+    replayLine(text);
+    if (tellsProgress && counts.lines % PROGRESS_LINES === 0)
+      process.stderr.write(`${counts.lines} lines, ${counts.compared} compared, ${counts.different} different\n`);
   });
   if (!read.ok) return fail(`cannot read ${name(path)}: ${read.error.cause}`);
 

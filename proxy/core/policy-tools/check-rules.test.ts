@@ -65,6 +65,20 @@ describe("checkRules", () => {
         "error empty-selector /rules/identities/1/userName",
       ],
     ],
+    [
+      "names that lead nowhere beside what cannot be read",
+      item({
+        privileges: [{ name: "p", path: "/x?y" }],
+        roles: [{ name: "r", privileges: ["q"] }],
+        roleAssignments: [{ role: "s", identities: ["i", "k"] }],
+      }),
+      [
+        "error unclear-path /rules/privileges/0/path",
+        "error undefined-privilege /rules/roles/0/privileges/0",
+        "error undefined-role /rules/roleAssignments/0/role",
+        "error undefined-identity /rules/roleAssignments/0/identities/1",
+      ],
+    ],
     ["a section that is no list", item({ roles: {} }), ["error wrong-type /rules/roles"]],
     ["an element that is no object", item({ roleAssignments: [null] }), ["error wrong-type /rules/roleAssignments/0"]],
     [
@@ -297,7 +311,7 @@ describe("checkRules", () => {
     const privileges = Array.from({ length: 1_500 }, (_, i) => ({ name: `p${i}`, path: "/x?y" }));
     const sources = findRuleSources(item({ privileges }), { endpoint: undefined, mode: undefined });
     const checked = sources.ok && sources.value[0] !== undefined ? checkRules(sources.value[0]) : undefined;
-    expect([checked?.findings.length, checked?.omitted]).toEqual([1_000, 500]);
+    expect([checked?.findings.length, checked?.omitted]).toEqual([1_000, 501]);
   });
 
   test("has an error exactly when the agent's parser refuses", () => {

@@ -40,6 +40,7 @@ export function checkRules(source: RuleSource): CheckedRules {
   const parsed = parseRuleItem(source.item);
   const found: readonly Finding[] = [
     ...(parsed.ok ? [] : findErrors(source.item, parsed.error).map(errorFinding)),
+    ...(parsed.ok ? [] : findLooseEnds(source.item.rules).map((warning) => warningFinding(warning, source))),
     ...findUnknownMembers(source),
     ...(parsed.ok
       ? [...parsed.value.warnings.map((warning) => warningFinding(warning, source)), ...findEffects(parsed.value, source.endpoint)]
@@ -75,6 +76,30 @@ function findElementErrors(rules: unknown): readonly Result<unknown, RuleError>[
   return Object.entries(READERS).flatMap(([section, read]) =>
     elementsOf(rules, section).map((value, i) => read({ value, pointer: `/rules/${section}/${i}` })),
   );
+}
+
+/** Names that lead nowhere, in rules that cannot be read as a whole. */
+function findLooseEnds(rules: unknown): readonly RuleWarning[] {
+  // Of a section that is no list nobody knows the names.
+  const names = (section: string) =>
+    Array.isArray(memberOf(rules, section)) ? new Set(elementsOf(rules, section).map((element) => memberOf(element, "name"))) : undefined;
+  const [privileges, roles, identities] = [names("privileges"), names("roles"), names("identities")];
+  const loose: RuleWarning[] = [];
+  const look = (kind: RuleWarning["kind"], known: ReadonlySet<unknown> | undefined, name: unknown, pointer: string) => {
+    if (typeof name === "string" && known?.has(name) === false) loose.push({ kind, pointer, name });
+  };
+  elementsOf(rules, "roles").forEach((role, i) => {
+    listOf(memberOf(role, "privileges")).forEach((name, k) => {
+      look("undefined-privilege", privileges, name, `/rules/roles/${i}/privileges/${k}`);
+    });
+  });
+  elementsOf(rules, "roleAssignments").forEach((assignment, i) => {
+    look("undefined-role", roles, memberOf(assignment, "role"), `/rules/roleAssignments/${i}/role`);
+    listOf(memberOf(assignment, "identities")).forEach((name, k) => {
+      look("undefined-identity", identities, name, `/rules/roleAssignments/${i}/identities/${k}`);
+    });
+  });
+  return loose;
 }
 
 const HINTS: Readonly<Record<string, string>> = {
@@ -148,7 +173,14 @@ function unknownIn(value: unknown, pointer: string, known: readonly string[]): r
 }
 
 function elementsOf(rules: unknown, section: string): readonly unknown[] {
-  if (typeof rules !== "object" || rules === null) return [];
-  const found: unknown = Object.entries(rules).find(([name]) => name === section)?.[1];
-  return Array.isArray(found) ? found : [];
+  return listOf(memberOf(rules, section));
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  return Object.entries(value).find(([each]) => each === name)?.[1];
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
