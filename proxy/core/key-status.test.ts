@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import vectors from "../../test/vectors/key-status.json";
 import { ENDPOINTS } from "./endpoint.ts";
-import { parseKeyStatus, renderStatusError } from "./key-status.ts";
+import { MAX_STATUS_BYTES, parseKeyStatus, renderStatusError } from "./key-status.ts";
 
 /** Statuses the reference takes and we refuse, because they would leave the VM half protected. */
 const REFUSED_BY_US: Readonly<Record<string, string>> = { "bad-scheme": "/authorizationScheme", "v3-state": "/version" };
@@ -76,5 +76,18 @@ describe("parseKeyStatus", () => {
   ])("T-15: refuses %s", (text, pointer) => {
     const found = parseKeyStatus(text);
     expect(found.ok ? "accepted" : found.error.pointer).toBe(pointer);
+  });
+
+  test.each([
+    ["a channel that is on and off", JSON.stringify(V2).replace("{", '{"secureChannelEnabled":false,')],
+    ["a mode given twice", JSON.stringify({ ...V2, authorizationRules: { imds: ITEM } }).replace('"mode"', '"mode":"disabled","mode"')],
+    ["deep nesting", JSON.stringify({ ...V2, more: JSON.parse(`${"[".repeat(64)}${"]".repeat(64)}`) })],
+    ["very deep nesting", "[".repeat(100_000)],
+    ["too long a text", JSON.stringify({ ...V2, more: "x".repeat(MAX_STATUS_BYTES) })],
+  ])("T-74: refuses %s", (_what, text) => {
+    const found = parseKeyStatus(text);
+    expect(found.ok ? "accepted" : renderStatusError(found.error)).toStartWith(
+      "cannot read secure channel status: found text that is not strict JSON",
+    );
   });
 });

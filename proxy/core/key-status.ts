@@ -4,6 +4,7 @@
 import { ENDPOINTS, type Endpoint } from "./endpoint.ts";
 import { err, ok, type Result } from "./result.ts";
 import { isKeyGuid } from "./secure-channel.ts";
+import { parseStrictJson, renderJsonError } from "./strict-json.ts";
 import type { Mode } from "./verdict.ts";
 
 /** A status member that is missing or of the wrong kind. `found` is cut short and never holds key material. */
@@ -47,18 +48,14 @@ const VERSION_1_MODES: ReadonlyMap<string, Readonly<Record<Endpoint, Mode>>> = n
   ["wireserverandimds", { wireserver: "enforce", hostga: "enforce", imds: "enforce" }],
 ]);
 
-/** Reads the body of `GET /secure-channel/status`. */
+/** Longer statuses are refused; one with a large rule set stays far below this. UTF-8 bytes. */
+export const MAX_STATUS_BYTES = 4 * 1024 * 1024;
+
+/** Reads the body of `GET /secure-channel/status`. A member given twice is refused: which of the two modes would count? */
 export function parseKeyStatus(text: string): Result<KeyStatus, StatusError> {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    return err({
-      pointer: "",
-      found: `text that is not JSON (${error instanceof Error ? error.message : "unreadable"})`,
-      want: "a JSON object",
-    });
-  }
+  const read = parseStrictJson(text, { maxBytes: MAX_STATUS_BYTES });
+  if (!read.ok) return err({ pointer: "", found: `text that is not strict JSON (${renderJsonError(read.error)})`, want: "a JSON object" });
+  const json = read.value.value;
   if (!isObject(json)) return err({ pointer: "", found: describe(json), want: "a JSON object" });
   const reader = new MemberReader(json);
   const scheme = reader.text("authorizationScheme");

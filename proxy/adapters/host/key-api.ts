@@ -14,7 +14,7 @@ import {
 import { ENDPOINT_FACTS } from "../../core/endpoint.ts";
 import { parseHttpDate } from "../../core/host-clock.ts";
 import { type HeaderField, headerValue } from "../../core/http-message.ts";
-import { type KeyStatus, parseKeyStatus, renderStatusError } from "../../core/key-status.ts";
+import { type KeyStatus, MAX_STATUS_BYTES, parseKeyStatus, renderStatusError } from "../../core/key-status.ts";
 import type { HostReply, SendToHost } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { type LatchedKey, parseKey, renderKeyError } from "../../core/secure-channel.ts";
@@ -35,8 +35,6 @@ export interface KeyApi {
 
 const HOST = ENDPOINT_FACTS.wireserver;
 const CALL_DEADLINE_MS = 10_000;
-/** A status with a large rule set stays far below this. */
-const MAX_STATUS_BYTES = 4 * 1024 * 1024;
 const MAX_KEY_BYTES = 64 * 1024;
 const EMPTY = new Uint8Array(0);
 const ACQUIRE_BODY = Buffer.from(`{"authorizationScheme": "${AUTHORIZATION_SCHEME}"}`, "utf8");
