@@ -22,7 +22,7 @@ const prepare: PrepareRules = async (_endpoint, json) => {
   return id.startsWith("bad") ? err(`${id} does not compile`) : ok({ policy: policyNamed(id), warnings: [] });
 };
 
-const withoutFile: ComposeRules = (item) => ({ kind: "platform", json: item.json });
+const withoutFile: ComposeRules = (item) => ({ json: item.json, id: item.id, localFile: undefined, goodFile: undefined });
 
 function orders(imds: EndpointOrder) {
   return perEndpoint((endpoint): EndpointOrder => (endpoint === "imds" ? imds : { kind: "mode", mode: "disabled" }));
@@ -104,8 +104,23 @@ describe("wantsRedirect", () => {
 
 describe("local rule files", () => {
   const path = "/rules/IMDS_Rules.json";
-  const merged = (id: string): ComposedRules => ({ kind: "merged", json: { id }, id, path });
-  const refused: ComposedRules = { kind: "refused-file", path, message: "owner is uid 1000, want root" };
+  const nothing = { json: undefined, goodFile: undefined };
+  const merged = (id: string, sha256 = "aa"): ComposedRules => ({
+    json: { id },
+    id,
+    localFile: { path, state: "applied", message: "", sha256 },
+    goodFile: { rules: { id: undefined, defaultAccess: undefined, rules: undefined }, sha256 },
+  });
+  const message = "owner is uid 1000, want root";
+  const refused: ComposedRules = { ...nothing, id: "r1", localFile: { path, state: "refused", message, sha256: "" } };
+  const refusedWithGood: ComposedRules = { ...merged("r2_loc"), localFile: { path, state: "refused", message, sha256: "aa" } };
+  const missing: ComposedRules = {
+    json: { id: "r1" },
+    id: "r1",
+    localFile: { path, state: "missing", message: "", sha256: "" },
+    goodFile: undefined,
+  };
+  const platform: ComposedRules = { json: { id: "r1" }, id: "r1", localFile: undefined, goodFile: undefined };
 
   async function follow(mode: string, ...files: ComposedRules[]): Promise<Guards> {
     let guards = UNKNOWN_GUARDS;
@@ -119,38 +134,72 @@ describe("local rule files", () => {
       platformRuleId: "r1",
       policy: { policyId: "r1_loc" },
       localFile: { state: "applied" },
+      refusal: undefined,
     });
   });
 
+  const closed = { mode: "enforce", policy: DENY_ALL, localFile: { state: "refused", sha256: "" } };
+
   test.each(["audit", "enforce", "strict"])("T-71: under %s a wanted file that was never good closes the endpoint", async (mode) => {
-    expect((await follow(mode, refused)).imds).toMatchObject({
-      mode: "enforce",
-      policy: DENY_ALL,
-      localFile: { state: "refused", message: "owner is uid 1000, want root" },
-    });
+    const { imds } = await follow(mode, refused);
+    expect(imds).toMatchObject({ ...closed, localFile: { message } });
+    expect(imds.refusal).toContain(message);
+  });
+
+  test.each([
+    ["rules from before the file was wanted", [platform, refused]],
+    ["rules from while the file was missing", [missing, refused]],
+    ["rules that were merged before the file was forgotten", [merged("r1_loc"), platform, refused]],
+    ["rules that were merged before the file was removed", [merged("r1_loc"), missing, refused]],
+    ["platform rules alone, when the merged ones do not compile", [platform, merged("bad_loc")]],
+  ] as const)("T-71: %s are no stand-in for a file that is bad", async (_what, files) => {
+    expect((await follow("audit", ...files)).imds).toMatchObject(closed);
   });
 
   test("an endpoint that the platform has switched off stays off", async () => {
     expect((await follow("disabled", refused)).imds.mode).toBe("disabled");
+    expect((await follow("disabled", merged("r1_loc"), merged("bad_loc"))).imds.mode).toBe("disabled");
   });
 
-  test("T-71: a file that turned bad leaves the last good merged rules in force", async () => {
-    const { imds } = await follow("enforce", merged("r1_loc"), refused);
-    expect(imds).toMatchObject({ ruleSetId: "r1_loc", policy: { policyId: "r1_loc" } });
-    expect(imds.refusal).toContain("owner is uid 1000");
+  test("T-71: while a file is bad the last good one is in force, together with the platform's newest rules", async () => {
+    const { imds } = await follow("enforce", merged("r1_loc"), refusedWithGood);
+    expect(imds).toMatchObject({ ruleSetId: "r2_loc", policy: { policyId: "r2_loc" }, localFile: { state: "refused", sha256: "aa" } });
+    expect(imds.refusal).toBe(`${message}; the last good file stays in force`);
   });
 
-  test("an edit is seen by content, and a file that was removed gives the platform's rules back", async () => {
-    const without: ComposedRules = {
-      kind: "without-file",
-      json: { id: "r1-useLocalFileRules-true" },
-      id: "r1-useLocalFileRules-true",
-      path,
-    };
-    expect((await follow("enforce", merged("r1_a"), merged("r1_b"))).imds.ruleSetId).toBe("r1_b");
-    expect((await follow("enforce", merged("r1_a"), without)).imds).toMatchObject({
-      ruleSetId: "r1-useLocalFileRules-true",
+  test("T-71: merged rules that do not compile leave the last good merged ones in force, and their file is the good one", async () => {
+    const { imds } = await follow("enforce", merged("r1_loc"), merged("bad_loc", "bb"));
+    expect(imds).toMatchObject({
+      ruleSetId: "r1_loc",
+      policy: { policyId: "r1_loc" },
+      goodFile: { sha256: "aa" },
+      localFile: { state: "refused", message: "bad_loc does not compile", sha256: "aa" },
+    });
+  });
+
+  test("the good file is handed to who looks at the next one, and forgotten when none is wanted", async () => {
+    const seen: (string | undefined)[] = [];
+    let guards = UNKNOWN_GUARDS;
+    for (const file of [merged("r1_a", "aa"), merged("r1_b", "bb"), refused, platform, refused]) {
+      const compose: ComposeRules = (_item, _from, before) => {
+        seen.push(before?.sha256);
+        return file;
+      };
+      guards = (await applyOrders(guards, orders(rules("r1")), compose, prepare)).guards;
+    }
+    expect(seen).toEqual([undefined, "aa", "bb", "bb", undefined]);
+  });
+
+  test("an edit is seen by its hash, an untouched file is not compiled again, and a removed one gives the platform's rules back", async () => {
+    const first = await follow("enforce", merged("r1_a", "aa"));
+    const again = await applyOrders(first, orders(rules("r1")), () => merged("r1_a", "aa"), prepare);
+    expect(again.changes).toEqual([]);
+    expect((await follow("enforce", merged("r1_a", "aa"), merged("r1_a", "bb"))).imds.goodFile?.sha256).toBe("bb");
+    expect((await follow("enforce", merged("r1_a"), missing)).imds).toMatchObject({
+      policy: { policyId: "r1" },
       localFile: { state: "missing" },
+      goodFile: undefined,
+      refusal: undefined,
     });
   });
 });

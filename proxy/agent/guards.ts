@@ -3,8 +3,9 @@
 
 import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint } from "../core/endpoint.ts";
 import { type EndpointOrder, perEndpoint, type RawRuleItem } from "../core/key-status.ts";
+import type { LocalRules } from "../core/local-rules.ts";
 import type { Policy } from "../core/ports.ts";
-import { err, type Result, unreachable } from "../core/result.ts";
+import { err, type Result } from "../core/result.ts";
 import { MODES, type Mode } from "../core/verdict.ts";
 
 export interface EndpointGuard {
@@ -15,6 +16,8 @@ export interface EndpointGuard {
   readonly platformRuleId: string;
   /** What came of the local rule file; undefined when the platform does not ask for one. */
   readonly localFile: LocalFileState | undefined;
+  /** The local file in force, for when a later one is bad; undefined when none is, or the platform asks for none any more. */
+  readonly goodFile: GoodFile | undefined;
   /** Undefined: no rules apply (version 1.0, or disabled); only the built-in refusals do. */
   readonly policy: Policy | undefined;
   /** Why the newest rules are not in force; undefined when they are. */
@@ -28,6 +31,13 @@ export interface LocalFileState {
   readonly state: "applied" | "missing" | "refused";
   /** Why it is refused; empty otherwise. */
   readonly message: string;
+  /** Of the content that is in force, hex: this file's, or with a refused one the last good one's; empty when none is. */
+  readonly sha256: string;
+}
+
+export interface GoodFile {
+  readonly rules: LocalRules;
+  readonly sha256: string;
 }
 
 export type Guards = Readonly<Record<Endpoint, EndpointGuard>>;
@@ -44,21 +54,29 @@ export const UNKNOWN_GUARDS: Guards = perEndpoint(() => ({
   ruleSetId: "",
   platformRuleId: "",
   localFile: undefined,
+  goodFile: undefined,
   policy: DENY_ALL,
   refusal: undefined,
   orderText: "",
 }));
 
 /** A rule item as it is to be compiled, with the local file merged in where the platform wants one. */
-export type ComposedRules =
-  | { readonly kind: "platform"; readonly json: RawRuleItem["json"] }
-  | { readonly kind: "without-file"; readonly json: RawRuleItem["json"]; readonly id: string; readonly path: string }
-  | { readonly kind: "merged"; readonly json: RawRuleItem["json"]; readonly id: string; readonly path: string }
-  /** The platform wants the file, and it cannot be trusted or read. */
-  | { readonly kind: "refused-file"; readonly path: string; readonly message: string };
+export interface ComposedRules {
+  /** Undefined: the platform wants a local file that cannot be used, and there is no good one to go on with. */
+  readonly json: RawRuleItem["json"] | undefined;
+  /** Id of the rule set that comes of it. */
+  readonly id: string;
+  /** Undefined: the platform does not ask for a local file. */
+  readonly localFile: LocalFileState | undefined;
+  /** What is merged in. */
+  readonly goodFile: GoodFile | undefined;
+}
 
-/** Looks at the local rule file of an item, anew at every poll. */
-export type ComposeRules = (item: RawRuleItem, from: Endpoint) => ComposedRules;
+/**
+ * Looks at the local rule file of an item, anew at every poll.
+ * @param before - the good file so far, to go on with when the one that is there now is bad
+ */
+export type ComposeRules = (item: RawRuleItem, from: Endpoint, before: GoodFile | undefined) => ComposedRules;
 
 /** Turns composed rules into a loaded policy, or says why they cannot be used. */
 export type PrepareRules = (
@@ -83,10 +101,10 @@ export async function applyOrders(
   let guards = current;
   for (const endpoint of ENDPOINTS) {
     const order = orders[endpoint];
-    const rules = order.kind === "rules" ? compose(order.item, order.from) : undefined;
-    // Content counts, not ids or times: an edit that keeps both is seen.
-    const orderText = JSON.stringify([order, rules]);
     const before = current[endpoint];
+    const rules = order.kind === "rules" ? compose(order.item, order.from, before.goodFile) : undefined;
+    // Content counts, not ids or times: an edit that keeps both is seen, by the hash in the file's state.
+    const orderText = JSON.stringify([order, rules?.localFile]);
     if (before.orderText === orderText) continue;
     const { guard, warnings } =
       order.kind === "mode" || rules === undefined
@@ -104,7 +122,10 @@ interface Guarded {
 }
 
 function guardByMode(mode: Mode, orderText: string): Guarded {
-  const none = { ruleSetId: "", platformRuleId: "", localFile: undefined, policy: undefined, refusal: undefined };
+  const none = {
+    ...{ ruleSetId: "", platformRuleId: "", localFile: undefined, goodFile: undefined },
+    ...{ policy: undefined, refusal: undefined },
+  };
   return { guard: { ...none, mode, orderText }, warnings: [] };
 }
 
@@ -117,37 +138,31 @@ async function guardByRules(
   prepare: PrepareRules,
 ): Promise<Guarded> {
   const mode = MODES.find((known) => known === item.mode.toLowerCase());
-  const prepared = rules.kind === "refused-file" ? err(rules.message) : await prepare(endpoint, rules.json);
-  const seen = { platformRuleId: item.id, localFile: localFileState(rules), orderText };
+  const { localFile, goodFile } = rules;
+  const prepared = rules.json === undefined ? err(localFile?.message ?? "there are none") : await prepare(endpoint, rules.json);
+  const seen = { platformRuleId: item.id, orderText };
   if (prepared.ok && mode !== undefined) {
     const { policy, warnings } = prepared.value;
-    const ruleSetId = rules.kind === "without-file" || rules.kind === "merged" ? rules.id : item.id;
-    return { guard: { ...seen, mode, ruleSetId, policy, refusal: undefined }, warnings };
+    const refusal = localFile?.state === "refused" ? `${localFile.message}; the last good file stays in force` : undefined;
+    return { guard: { ...seen, mode, ruleSetId: rules.id, localFile, goodFile, policy, refusal }, warnings };
   }
   const why = prepared.ok ? `found mode ${JSON.stringify(item.mode)}, want one of ${MODES.join(", ")}` : prepared.error;
-  const refusal = `cannot use ${ENDPOINT_FACTS[endpoint].title} rules ${JSON.stringify(item.id)}: ${why}`;
-  if (before.policy !== undefined && before.policy !== DENY_ALL) {
+  const fileWanted = localFile !== undefined && localFile.state !== "missing";
+  const refused = {
+    ...seen,
+    localFile: fileWanted ? { ...localFile, state: "refused" as const, message: why, sha256: before.goodFile?.sha256 ?? "" } : localFile,
+    goodFile: fileWanted ? before.goodFile : undefined,
+    refusal: `cannot use ${ENDPOINT_FACTS[endpoint].title} rules ${JSON.stringify(item.id)}: ${why}`,
+  };
+  // Rules from before a local file was wanted are no stand-in for rules with it: the owner's restrictions may stand in the file.
+  const hasLastGood = before.policy !== undefined && before.policy !== DENY_ALL && (!fileWanted || before.goodFile !== undefined);
+  if (hasLastGood) {
     // The platform's mode is obeyed even when its rules are not usable; a mode nobody knows counts as enforce.
-    return { guard: { ...seen, mode: mode ?? "enforce", ruleSetId: before.ruleSetId, policy: before.policy, refusal }, warnings: [] };
+    return { guard: { ...refused, mode: mode ?? "enforce", ruleSetId: before.ruleSetId, policy: before.policy }, warnings: [] };
   }
-  // A wanted file that nobody could ever read closes the endpoint in audit too: the owner's restrictions may stand in it.
-  const closed = rules.kind === "refused-file" && mode !== "disabled" ? "enforce" : (mode ?? "enforce");
-  return { guard: { ...seen, mode: closed, ruleSetId: item.id, policy: DENY_ALL, refusal }, warnings: [] };
-}
-
-function localFileState(rules: ComposedRules): LocalFileState | undefined {
-  switch (rules.kind) {
-    case "platform":
-      return undefined;
-    case "without-file":
-      return { path: rules.path, state: "missing", message: "" };
-    case "merged":
-      return { path: rules.path, state: "applied", message: "" };
-    case "refused-file":
-      return { path: rules.path, state: "refused", message: rules.message };
-    default:
-      return unreachable(rules);
-  }
+  // A wanted file that was never in force closes the endpoint in audit too, for the same reason.
+  const closed = fileWanted && mode !== "disabled" ? "enforce" : (mode ?? "enforce");
+  return { guard: { ...refused, mode: closed, ruleSetId: rules.id, policy: DENY_ALL }, warnings: [] };
 }
 
 /** Whether any policy in force looks at the content of executables. */

@@ -71,6 +71,7 @@ function snapshotOf(mode: Mode, policy: Policy | undefined, channel: SecureChann
     ruleSetId: "rs",
     platformRuleId: "rs",
     localFile: undefined,
+    goodFile: undefined,
     refusal: undefined,
     orderText: "",
   };

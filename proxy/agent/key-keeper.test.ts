@@ -4,6 +4,7 @@ import { type KeyStatus, perEndpoint } from "../core/key-status.ts";
 import { err, ok } from "../core/result.ts";
 import { Secret } from "../core/secret.ts";
 import type { LatchedKey } from "../core/secure-channel.ts";
+import type { LocalFileState } from "./guards.ts";
 import { type KeeperPorts, makeKeyKeeper } from "./key-keeper.ts";
 
 function key(n: number): LatchedKey {
@@ -40,7 +41,7 @@ function setUp(ports: Partial<KeeperPorts>) {
     loadKey: noted("load", ports.loadKey, refuse),
     saveKey: noted("save", ports.saveKey, refuse),
     pruneKeys: noted("prune", ports.pruneKeys, undefined),
-    composeRules: (item) => ({ kind: "platform", json: item.json }),
+    composeRules: ports.composeRules ?? ((item) => ({ json: item.json, id: item.id, localFile: undefined, goodFile: undefined })),
     prepareRules: async () => err("unused"),
     applyRedirect: (wanted, keyReady) => redirects.push([wanted.imds, keyReady]),
     changed: () => undefined,
@@ -164,6 +165,40 @@ describe("key keeper", () => {
     await keeper.poll();
     now += 61_000;
     expect(keeper.hostDate()).toBe("Tue, 01 Jan 2030 00:01:01 GMT");
+  });
+
+  test("tells once what came of a local rule file, and again when that changes", async () => {
+    const item = { id: "r", mode: "enforce", defaultAccess: "deny", json: {} };
+    const orders = perEndpoint((endpoint) =>
+      endpoint === "imds" ? ({ kind: "rules", item, from: "imds" } as const) : ({ kind: "mode", mode: "disabled" } as const),
+    );
+    let localFile: LocalFileState | undefined;
+    const { keeper, events } = setUp({
+      readStatus: answering({ ...status(undefined), orders }),
+      composeRules: () => ({ json: undefined, id: "r", localFile, goodFile: undefined }),
+    });
+    const path = "/rules/IMDS_Rules.json";
+    const told: unknown[] = [];
+    for (const next of [
+      undefined,
+      { path, state: "refused", message: "owner is uid 1000, want root", sha256: "" },
+      { path, state: "refused", message: "owner is uid 1000, want root", sha256: "" },
+      { path, state: "missing", message: "", sha256: "" },
+      undefined,
+    ] as const) {
+      localFile = next;
+      const from = events.length;
+      await keeper.poll();
+      told.push(events.slice(from).flatMap(({ level, event }) => (event.startsWith("local-rules-") ? [`${level} ${event}`] : [])));
+    }
+    // Refused in every turn here: the scripted compiler takes nothing.
+    expect(told).toEqual([[], ["error local-rules-refused"], [], ["warn local-rules-missing"], ["info local-rules-not-wanted"]]);
+    expect(events.find(({ event }) => event === "local-rules-refused")?.fields).toEqual({
+      endpoint: "imds",
+      path,
+      sha256: "",
+      message: "owner is uid 1000, want root",
+    });
   });
 
   test("an exception in one turn is reported and the next turn runs", async () => {

@@ -7,7 +7,15 @@ import type { KeyStatus } from "../core/key-status.ts";
 import type { Log } from "../core/ports.ts";
 import type { Result } from "../core/result.ts";
 import type { LatchedKey, SecureChannel } from "../core/secure-channel.ts";
-import { applyOrders, type ComposeRules, type Guards, type PrepareRules, UNKNOWN_GUARDS, wantsRedirect } from "./guards.ts";
+import {
+  applyOrders,
+  type ComposeRules,
+  type Guards,
+  type LocalFileState,
+  type PrepareRules,
+  UNKNOWN_GUARDS,
+  wantsRedirect,
+} from "./guards.ts";
 
 /** All that a request needs to know, read once per request. */
 export interface Snapshot {
@@ -108,6 +116,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
   async function putRulesInForce(status: KeyStatus): Promise<void> {
     const { guards, changes } = await applyOrders(snapshot.guards, status.orders, ports.composeRules, ports.prepareRules);
     if (changes.length === 0) return;
+    const before = snapshot.guards;
     replace({ guards });
     for (const { endpoint, guard, warnings } of changes) {
       const fields = {
@@ -122,8 +131,18 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
       if (guard.refusal === undefined) ports.log.info("rules-applied", fields);
       else ports.log.error("rules-refused", { ...fields, message: guard.refusal });
       for (const warning of warnings) ports.log.warn("rules-warning", { endpoint, ruleSetId: guard.ruleSetId, message: warning });
+      tellLocalFile(endpoint, before[endpoint].localFile, guard.localFile);
     }
     ports.changed();
+  }
+
+  function tellLocalFile(endpoint: Endpoint, before: LocalFileState | undefined, now: LocalFileState | undefined): void {
+    if (JSON.stringify(before) === JSON.stringify(now)) return;
+    const { path, sha256, message } = now ?? { path: before?.path, sha256: "", message: "" };
+    if (now === undefined) ports.log.info("local-rules-not-wanted", { endpoint, path });
+    else if (now.state === "applied") ports.log.info("local-rules-applied", { endpoint, path, sha256 });
+    else if (now.state === "missing") ports.log.warn("local-rules-missing", { endpoint, path });
+    else ports.log.error("local-rules-refused", { endpoint, path, sha256, message });
   }
 
   async function followKey(status: KeyStatus): Promise<{ readonly message: string; readonly healthy: boolean }> {

@@ -4,6 +4,7 @@ import { ENDPOINTS } from "../core/endpoint.ts";
 import { perEndpoint } from "../core/key-status.ts";
 import type { RedirectCounters } from "../core/ports.ts";
 import { type AggregateStatus, type ConnectionSummary, cutMessage, type DenialStatus, type ModuleStatus } from "../core/status.ts";
+import type { EndpointGuard } from "./guards.ts";
 import type { KeeperReport, Snapshot } from "./key-keeper.ts";
 
 export interface StatusSources {
@@ -68,6 +69,10 @@ function moduleStatus(part: { readonly running: boolean; readonly message: strin
   return { status: part.running ? "RUNNING" : "STOPPED", message: cutMessage(part.message) };
 }
 
+function localFileOf({ localFile }: EndpointGuard): Readonly<Record<string, unknown>> {
+  return localFile === undefined ? {} : { localFile: { ...localFile, message: cutMessage(localFile.message) } };
+}
+
 function details(from: StatusSources, pinsExecutable: boolean, refusals: readonly string[]): Readonly<Record<string, unknown>> {
   const { guards, epoch, channel } = from.snapshot();
   const counters = from.counters();
@@ -77,7 +82,7 @@ function details(from: StatusSources, pinsExecutable: boolean, refusals: readonl
     endpoints: perEndpoint((endpoint) => ({
       mode: guards[endpoint].mode,
       ruleSetId: guards[endpoint].ruleSetId,
-      ...(guards[endpoint].localFile === undefined ? {} : { localFile: guards[endpoint].localFile }),
+      ...localFileOf(guards[endpoint]),
       redirected: from.guarded()[endpoint] ?? false,
       policyId: guards[endpoint].policy?.policyId ?? "",
     })),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import vectors from "../../test/vectors/local-rules.json";
-import { mergeLocalRules, parseLocalRules, readRuleSwitch } from "./local-rules.ts";
+import { type LocalRules, mergeLocalRules, parseLocalRules, readRuleSwitch } from "./local-rules.ts";
+import { parseRuleItem } from "./rules.ts";
 
 /** Files the reference takes and we refuse: the padded word ends up as deny there, the blank selector as a value nobody has. */
 const REFUSED_BY_US = ["L08", "L36"];
@@ -10,6 +11,17 @@ const bytes = (text: string) => Buffer.from(text, "utf8");
 function errorOf(text: string | Uint8Array): string {
   const found = parseLocalRules(typeof text === "string" ? bytes(text) : text);
   return found.ok ? "accepted" : found.error;
+}
+
+function local(text: string): LocalRules {
+  const found = parseLocalRules(bytes(text));
+  if (!found.ok) throw new Error(found.error);
+  return found.value;
+}
+
+function merged(remote: Readonly<Record<string, unknown>>, file: LocalRules, id = "x"): unknown {
+  const found = mergeLocalRules(remote, id, file);
+  return found.ok ? found.value : found.error;
 }
 
 describe("local rule files", () => {
@@ -23,7 +35,7 @@ describe("local rule files", () => {
     }
     const local = parseLocalRules(bytes(localFile ?? ""));
     expect(local.ok).toBe(!failClosed && !REFUSED_BY_US.includes(id));
-    if (local.ok) expect(mergeLocalRules(remote, found.effectiveId, local.value)).toEqual(effective as never);
+    if (local.ok) expect(merged(remote, local.value, found.effectiveId)).toEqual(effective as never);
   });
 
   test.each([
@@ -54,15 +66,94 @@ describe("local rule files", () => {
     expect(errorOf(text)).toContain(message);
   });
 
-  test("half a rule set of the platform is not made whole by a local file", () => {
-    const local = parseLocalRules(bytes('{"rules": {"privileges": []}}'));
-    expect(local.ok && mergeLocalRules({ id: "x", rules: { privileges: [] } }, "x", local.value).rules).toEqual({ privileges: [] });
+  test.each([
+    ["a comment that is blank", '{"comment": "", "rules": {"privileges": [{"name": "p", "path": "/a", "tags": []}]}}'],
+    ["members that are null", '{"id": null, "defaultAccess": null, "rules": {"privileges": null, "roles": []}}'],
+    ["a byte order mark", "\ufeff{}"],
+    ["a member called __proto__", '{"__proto__": {"id": " "}, "rules": {"__proto__": {"privileges": 7}}}'],
+  ])("takes %s", (_what, text) => {
+    expect(errorOf(text)).toBe("accepted");
   });
 
-  test.each(["e30=", "bnVsbA==", "eyJpZCI6MX0=", "eyJ1c2VMb2NhbEZpbGVSdWxlcyI6InRydWUifQ==", "not base64", "W10="])(
-    "the id %p switches nothing on",
-    (id) => {
-      expect(readRuleSwitch(id).useLocalFileRules).toBe(false);
+  test.each([
+    ["another byte order mark inside", '{"id": "a"}\ufeff', "column 12"],
+    ["a long id", JSON.stringify({ id: "x".repeat(257) }), "want at most 256"],
+    ["a parameter without a name", '{"rules": {"privileges": [{"name": "p", "path": "/a", "queryParameters": {" ": "v"}}]}}', "blank name"],
+    [
+      "a role given twice",
+      '{"rules": {"roles": [{"name": "r", "privileges": ["p"]}, {"name": "r", "privileges": ["p"]}]}}',
+      "duplicate-role",
+    ],
+    ["an exePath that can never fit", '{"rules": {"identities": [{"name": "i", "exePath": "curl"}]}}', "relative-exe-path"],
+    [
+      "a privilege named twice by a role",
+      '{"rules": {"privileges": [{"name": "p", "path": "/a"}], "roles": [{"name": "r", "privileges": ["p", "p"]}]}}',
+      "a name twice",
+    ],
+    ["a name that no text can be", '{"rules": {"privileges": [{"name": "\\ud800", "path": "/a"}]}}', "lone surrogates"],
+    ["a very long name", JSON.stringify({ rules: { roles: [{ name: "r", privileges: ["x".repeat(9000)] }] } }), "undefined-privilege"],
+  ])("refuses %s, in few words", (_what, text, words) => {
+    expect(errorOf(text)).toContain(words);
+    expect(errorOf(text).length).toBeLessThan(250);
+  });
+});
+
+describe("T-73: merging", () => {
+  const file = local('{"rules": {"privileges": [{"name": "p", "path": "/a"}], "identities": [{"name": "i", "userName": "u"}]}}');
+
+  test.each([
+    ["half a rule set", { privileges: [] }],
+    ["rules of a wrong type", []],
+    ["sections of a wrong type", { privileges: {}, roles: {}, identities: {}, roleAssignments: {} }],
+    ["one section of a wrong type", { privileges: "p", roles: [], identities: [], roleAssignments: [] }],
+  ])("%s of the platform are not made good by a local file", (_what, rules) => {
+    const remote = { id: "x", mode: "enforce", defaultAccess: "allow", rules };
+    expect(parseRuleItem(remote).ok).toBe(false);
+    expect(parseRuleItem(merged(remote, file)).ok).toBe(false);
+  });
+
+  test.each([null, undefined, {}, { privileges: null, roles: null, identities: null, roleAssignments: null }])(
+    "a local file is not lost when the platform's rules are %j",
+    (rules) => {
+      expect(JSON.stringify(merged({ id: "x", mode: "enforce", defaultAccess: "deny", rules }, file))).toContain('"path":"/a"');
     },
   );
+
+  test.each([
+    ["privilege", { privileges: [{ name: "LocalFileRules_p", path: "/b" }] }],
+    ["identity", { identities: [{ name: "LocalFileRules_i", userName: "v" }] }],
+    ["reference to a privilege", { roles: [{ name: "r", privileges: ["LocalFileRules_p"] }] }],
+    ["reference to an identity", { roleAssignments: [{ role: "r", identities: ["LocalFileRules_i"] }] }],
+  ])("a %s of the platform with a name that is the file's is refused", (_what, part) => {
+    const rules = { privileges: [], roles: [], identities: [], roleAssignments: [], ...part };
+    expect(merged({ id: "x", rules }, file)).toContain("in the platform's rules");
+  });
+
+  test("the platform's mode counts, whatever the file says", () => {
+    expect(merged({ id: "x", mode: "enforce", defaultAccess: "deny" }, local('{"mode": "disabled"}'))).toMatchObject({ mode: "enforce" });
+  });
+});
+
+describe("the switch in the id", () => {
+  const encoded = (text: string) => Buffer.from(text).toString("base64");
+
+  test.each([
+    "e30=",
+    "bnVsbA==",
+    "W10=",
+    "not base64",
+    encoded('{"id":1}'),
+    encoded('{"useLocalFileRules":"true"}'),
+    encoded('{"useLocalFileRules":1}'),
+    encoded('{"useLocalFileRules":null}'),
+    encoded('{"useLocalFileRules":false,"useLocalFileRules":true}'),
+    encoded('{"__proto__":{"useLocalFileRules":true}}'),
+    encoded('{"useLocalFileRules":true'),
+    encoded('{"useLocalFileRules":true}').replace("=", ""),
+    encoded('{"useLocalFileRules":true} ').replace(/.$/, "-"),
+    // The same bytes with a stray bit in the last digit.
+    encoded('{"useLocalFileRules":true}').replace("0=", "1="),
+  ])("%p switches nothing on", (id) => {
+    expect(readRuleSwitch(id).useLocalFileRules).toBe(false);
+  });
 });

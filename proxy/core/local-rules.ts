@@ -1,10 +1,10 @@
 // Local rule files: rules that the VM's owner keeps on the VM, merged with the platform's when the platform's rule id says so.
 // Pure: reads texts, never files. A file that has any fault is refused whole, because half a file could open a door.
 
-import { decodeText } from "./policy-tools/decode-text.ts";
-import { readJsonText } from "./policy-tools/json-text.ts";
 import { err, ok, type Result } from "./result.ts";
+import { SELECTORS } from "./rule-parts.ts";
 import { parseRuleItem } from "./rules.ts";
+import { parseStrictJson, renderJsonError } from "./strict-json.ts";
 
 /** Longer files are refused. Bytes. */
 export const MAX_LOCAL_RULES_BYTES = 1024 * 1024;
@@ -19,26 +19,27 @@ export interface RuleSwitch {
   readonly effectiveId: string;
 }
 
+/** A file's id is in every decision's log line. UTF-16 code units. */
+const MAX_ID_CHARACTERS = 256;
+const MAX_SHOWN_CHARACTERS = 80;
+
 type Members = Readonly<Record<string, unknown>>;
 
 /** Reads the id of a platform item: base64 of a small JSON object, or a plain text, which switches nothing on. */
 export function readRuleSwitch(id: string): RuleSwitch {
   const trimmed = id.trim();
   if (trimmed === "") return { useLocalFileRules: false, effectiveId: id };
-  const { id: logicalId = "", useLocalFileRules = false } = decodeId(trimmed) ?? { id: id.trim() };
+  const { id: logicalId = "", useLocalFileRules = false } = decodeId(trimmed) ?? { id: trimmed };
   return { useLocalFileRules, effectiveId: logicalId === "" ? trimmed : `${logicalId}-useLocalFileRules-${useLocalFileRules}` };
 }
 
+/** Anything but one plain reading is a plain id: a member given twice, another spelling of the base64. */
 function decodeId(text: string): { readonly id?: string; readonly useLocalFileRules?: boolean } | undefined {
-  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return undefined;
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(text, "base64")));
-  } catch {
-    return undefined;
-  }
-  if (!isObject(json)) return undefined;
-  const { id, useLocalFileRules } = json;
+  const bytes = Buffer.from(text, "base64");
+  if (bytes.length === 0 || bytes.toString("base64") !== text) return undefined;
+  const json = parseStrictJson(bytes);
+  if (!json.ok || !isObject(json.value.value)) return undefined;
+  const { id, useLocalFileRules } = json.value.value;
   if (id !== undefined && typeof id !== "string") return undefined;
   if (useLocalFileRules !== undefined && typeof useLocalFileRules !== "boolean") return undefined;
   return { ...(id === undefined ? {} : { id }), ...(useLocalFileRules === undefined ? {} : { useLocalFileRules }) };
@@ -56,32 +57,31 @@ const SECTIONS = ["privileges", "roles", "identities", "roleAssignments"] as con
 type Section = (typeof SECTIONS)[number];
 
 /**
- * Reads the bytes of a local rule file.
+ * Reads the bytes of a local rule file. A member that is null counts as absent, as the platform means it.
  * @returns the file, or in one line what is wrong with it: place, found, wanted
  */
 export function parseLocalRules(bytes: Uint8Array): Result<LocalRules, string> {
-  if (bytes.length > MAX_LOCAL_RULES_BYTES) return err(`found ${bytes.length} bytes, want at most ${MAX_LOCAL_RULES_BYTES}`);
-  const text = decodeText(bytes);
-  if (!text.ok) return err(text.error);
-  const json = readJsonText(text.value);
-  if (!json.ok) return err(`line ${json.error.line}, column ${json.error.column}: ${json.error.message}`);
+  const json = parseStrictJson(bytes, { maxBytes: MAX_LOCAL_RULES_BYTES });
+  if (!json.ok) return err(renderJsonError(json.error));
   const refuse = (pointer: string, message: string) => {
     const { line, column } = json.value.positionOf(pointer);
     return err(`line ${line}, column ${column}${pointer === "" ? "" : ` ("${pointer}")`}: ${message}`);
   };
   const file = json.value.value;
   if (!isObject(file)) return refuse("", "found something else, want a JSON object");
-  const { id, defaultAccess, rules } = file;
+  const [id, defaultAccess, rules] = [file.id ?? undefined, file.defaultAccess ?? undefined, file.rules ?? undefined];
   if (id !== undefined && (typeof id !== "string" || id.trim() === "")) return refuse("/id", "found no text or a blank one, want an id");
+  if (id !== undefined && id.length > MAX_ID_CHARACTERS)
+    return refuse("/id", `found ${id.length} characters, want at most ${MAX_ID_CHARACTERS}`);
   if (rules !== undefined && !isObject(rules)) return refuse("/rules", "found something else, want an object");
   const sections = readSections(rules);
   if (!sections.ok) return refuse(sections.error.pointer, sections.error.message);
   // The daemon's own parser has the last word on everything the formats share; a warning there is a fault here.
-  const item = { id: "", mode: "enforce", defaultAccess: defaultAccess ?? "deny", rules: sections.value };
+  const item = { id: id ?? "", mode: "enforce", defaultAccess: defaultAccess ?? "deny", rules: sections.value };
   const parsed = parseRuleItem(item);
   if (!parsed.ok) return refuse(parsed.error.pointer, `found ${parsed.error.found}, want ${parsed.error.wanted}`);
   const [warning] = parsed.value.warnings;
-  if (warning !== undefined) return refuse(warning.pointer, `${warning.kind}: ${JSON.stringify(warning.name)}`);
+  if (warning !== undefined) return refuse(warning.pointer, `${warning.kind}: ${show(warning.name)}`);
   const blank = findBlank(sections.value);
   if (blank !== undefined) return refuse(blank.pointer, blank.message);
   return ok({
@@ -100,7 +100,7 @@ interface Fault {
 function readSections(rules: Members | undefined): Result<Readonly<Record<Section, readonly Members[]>>, Fault> {
   const sections: Record<Section, readonly Members[]> = { privileges: [], roles: [], identities: [], roleAssignments: [] };
   for (const name of SECTIONS) {
-    const found = rules?.[name];
+    const found = rules?.[name] ?? undefined;
     if (found === undefined) continue;
     if (!Array.isArray(found)) return err({ pointer: `/rules/${name}`, message: "found something else, want an array" });
     const odd = found.findIndex((element) => !isObject(element));
@@ -110,13 +110,21 @@ function readSections(rules: Members | undefined): Result<Readonly<Record<Sectio
   return ok(sections);
 }
 
+/** Members that mean something, per section; others are ignored, whatever is in them. */
+const MEMBERS: Readonly<Record<Section, readonly string[]>> = {
+  privileges: ["name", "path", "queryParameters", "method"],
+  roles: ["name", "privileges"],
+  identities: ["name", ...SELECTORS],
+  roleAssignments: ["role", "identities"],
+};
+
 /** What the platform's parser lets pass and a file of our own must not have: blanks for names, empty lists, repetitions. */
 function findBlank(sections: Readonly<Record<Section, readonly Members[]>>): Fault | undefined {
   for (const section of SECTIONS) {
     for (const [index, element] of sections[section].entries()) {
       const pointer = `/rules/${section}/${index}`;
-      for (const [name, value] of Object.entries(element)) {
-        const fault = faultOf(value, `${pointer}/${name}`);
+      for (const name of MEMBERS[section]) {
+        const fault = faultOf(element[name], `${pointer}/${name}`);
         if (fault !== undefined) return fault;
       }
     }
@@ -135,7 +143,7 @@ function faultOf(value: unknown, pointer: string): Fault | undefined {
   if (!isObject(value)) return undefined;
   for (const [name, text] of Object.entries(value)) {
     if (name.trim() === "" || (typeof text === "string" && text.trim() === "")) {
-      return { pointer, message: `found the parameter ${JSON.stringify(name)} with a blank name or value, want both to say something` };
+      return { pointer, message: `found the parameter ${show(name)} with a blank name or value, want both to say something` };
     }
   }
   return undefined;
@@ -144,24 +152,52 @@ function faultOf(value: unknown, pointer: string): Fault | undefined {
 /**
  * Puts a local file and the platform's item together: the platform's mode, the file's default access if it has one, both sides'
  * rules. Any one grant is enough, so a local file can widen what the platform restricts; that is what the switch means.
+ * What is wrong in the platform's item stays in the result, so that who parses it refuses the whole.
+ * @returns why they do not go together, in words: the platform uses a name that is kept for the file's
  */
-export function mergeLocalRules(remote: Members, effectiveId: string, local: LocalRules): Members {
+export function mergeLocalRules(remote: Members, effectiveId: string, local: LocalRules): Result<Members, string> {
   const { rules: remoteRules, ...rest } = remote;
-  const rules =
-    local.rules === undefined ? remoteRules : isObject(remoteRules) ? appendSections(remoteRules, prefixNames(local.rules)) : local.rules;
-  return {
+  const rules = mergeRules(remoteRules ?? undefined, local.rules);
+  if (!rules.ok) return rules;
+  return ok({
     ...rest,
     id: local.id === undefined ? effectiveId : `${effectiveId}_${local.id}`,
     defaultAccess: local.defaultAccess ?? remote.defaultAccess,
-    ...(rules === undefined ? {} : { rules }),
-  };
+    ...(rules.value === undefined ? {} : { rules: rules.value }),
+  });
 }
 
-/** A section that the platform left out stays left out, so that half a rule set of its is still refused. */
+function mergeRules(remote: unknown, local: LocalRules["rules"]): Result<unknown, string> {
+  if (local === undefined) return ok(remote);
+  // INVARIANT: only rules that are not there may be replaced by the file's; broken ones must stay and be refused.
+  if (remote === undefined) return ok(local);
+  if (!isObject(remote)) return ok(remote);
+  const prefixed = prefixNames(local);
+  // INVARIANT: no name of one side ever means a thing of the other; else a role of one would be granted by the other.
+  const own = new Set([prefixed.privileges, prefixed.roles, prefixed.identities].flat().map(({ name }) => name));
+  const taken = namesIn(remote).find((name) => own.has(name));
+  return taken === undefined
+    ? ok(appendSections(remote, prefixed))
+    : err(`found the name ${show(String(taken))} in the platform's rules, want none that the file's names become`);
+}
+
+/** Every name and reference in the platform's sections, of whatever type. */
+function namesIn(remote: Members): readonly unknown[] {
+  return SECTIONS.flatMap((section) => {
+    const elements = remote[section];
+    if (!Array.isArray(elements)) return [];
+    return elements.filter(isObject).flatMap(({ name, role, privileges, identities }) => [name, role, privileges, identities].flat());
+  });
+}
+
+/** A section that the platform left out, or that is no list, stays as it is: half a rule set of its is still refused. */
 function appendSections(remote: Members, local: Readonly<Record<Section, readonly Members[]>>): Members {
-  if (SECTIONS.every((name) => remote[name] === undefined)) return local;
+  if (SECTIONS.every((name) => (remote[name] ?? undefined) === undefined)) return local;
   const merged: Record<string, unknown> = {};
-  for (const name of SECTIONS) if (Array.isArray(remote[name])) merged[name] = [...remote[name], ...local[name]];
+  for (const name of SECTIONS) {
+    const found = remote[name];
+    merged[name] = Array.isArray(found) ? [...found, ...local[name]] : found;
+  }
   return merged;
 }
 
@@ -174,6 +210,10 @@ function prefixNames(sections: Readonly<Record<Section, readonly Members[]>>): R
     identities: sections.identities.map((one) => ({ ...one, name: prefixed(one.name) })),
     roleAssignments: sections.roleAssignments.map((one) => ({ ...one, role: prefixed(one.role), identities: each(one.identities) })),
   };
+}
+
+function show(text: string): string {
+  return JSON.stringify(text.length > MAX_SHOWN_CHARACTERS ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}…` : text);
 }
 
 function isObject(value: unknown): value is Members {

@@ -82,6 +82,13 @@ describe("readRuleFile", () => {
     expect(outcome()).toContain("want a regular file");
   });
 
+  test("reads a file of every length up to the limit whole", () => {
+    for (const length of [0, 1, 1024 * 1024]) {
+      place("x".repeat(length));
+      expect(outcome().length).toBe(length);
+    }
+  });
+
   test("refuses a file that is too long", () => {
     place(" ".repeat(1024 * 1024 + 1));
     expect(outcome()).toContain("found 1048577 bytes, want at most 1048576");

@@ -32,7 +32,13 @@ export function readRuleFile(folder: string, name: string, owner: number): Resul
     if (stat.size > MAX_LOCAL_RULES_BYTES) {
       return err(`cannot use local rules "${path}": found ${stat.size} bytes, want at most ${MAX_LOCAL_RULES_BYTES}`);
     }
-    return ok(readAll(descriptor));
+    const bytes = readAll(descriptor, stat.size);
+    const after = fstatSync(descriptor);
+    // Half an edit may be good JSON, too. Whoever writes beside and renames is never seen like this.
+    if (after.size !== stat.size || after.ctimeMs !== stat.ctimeMs || bytes.length !== stat.size) {
+      return err(`cannot use local rules "${path}": it changed while it was read`);
+    }
+    return ok(bytes);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
     if (code === "ENOENT") return ok(undefined);
@@ -59,13 +65,14 @@ function troubleWith(stat: Stats, owner: number): string | undefined {
   return `mode is ${(stat.mode & 0o7777).toString(8).padStart(4, "0")}, want one that only the owner may write to`;
 }
 
-/** One byte more than is allowed, so that a file that grows meanwhile is noticed by who checks the length. */
-function readAll(descriptor: number): Uint8Array {
-  const bytes = new Uint8Array(MAX_LOCAL_RULES_BYTES + 1);
+/** At most as much as there was at the look. */
+function readAll(descriptor: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
   let length = 0;
-  for (;;) {
-    const read = readSync(descriptor, bytes, length, bytes.length - length, null);
-    if (read === 0) return bytes.slice(0, length);
+  while (length < size) {
+    const read = readSync(descriptor, bytes, length, size - length, null);
+    if (read === 0) break;
     length += read;
   }
+  return bytes.subarray(0, length);
 }
