@@ -30,12 +30,14 @@ function denialsOf(entries: readonly DenialStatusEntry[], other = 0): DenialStat
   return { since: "2026-01-02T03:00:00.000Z", total: entries.reduce((sum, { count }) => sum + count, other), other, entries };
 }
 
-function statusText(more: { readonly wouldDeny?: unknown; readonly timestamp?: string; readonly mode?: string } = {}): string {
-  const { wouldDeny = denialsOf([entryOf()]), timestamp = "2026-01-02T03:04:30.000", mode = "audit" } = more;
+function statusText(
+  more: { readonly wouldDeny?: unknown; readonly timestamp?: string; readonly mode?: string; readonly ruleSetId?: string } = {},
+): string {
+  const { wouldDeny = denialsOf([entryOf()]), timestamp = "2026-01-02T03:04:30.000", mode = "audit", ruleSetId } = more;
   return JSON.stringify({
     timestamp,
     proxyAgentStatus: { keyLatchStatus: { states: { imdsRuleId: "rules-1" } } },
-    agentDetails: { endpoints: { imds: { mode } }, wouldDeny, denied: denialsOf([]) },
+    agentDetails: { endpoints: { imds: { mode, ruleSetId } }, wouldDeny, denied: denialsOf([]) },
   });
 }
 
@@ -54,6 +56,12 @@ describe("readStatusReport", () => {
       wouldDeny: denialsOf([entryOf()]),
       denied: { total: 0 },
     });
+  });
+
+  test("knows the rules in force by the id that denials name, which a local rule file makes another than the platform's", () => {
+    expect(reportFrom(statusText()).guards.find(({ endpoint }) => endpoint === "imds")?.ruleSetId).toBe("rules-1");
+    const merged = reportFrom(statusText({ ruleSetId: "rules-1-useLocalFileRules-true_loc" }));
+    expect(merged.guards.find(({ endpoint }) => endpoint === "imds")?.ruleSetId).toBe("rules-1-useLocalFileRules-true_loc");
   });
 
   test.each(["", "[]", "null", "7", "{}", '{"proxyAgentStatus":{}}', '{"proxyAgentStatus":{},"agentDetails":{"wouldDeny":null'])(

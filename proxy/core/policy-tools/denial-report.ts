@@ -40,11 +40,12 @@ export function readStatusReport(text: string): Result<DenialReport, string> {
     return err("found a status without agentDetails.wouldDeny: it is of another agent, or of an older version");
   const written = Date.parse(`${textOf(memberOf(json, "timestamp"))}Z`);
   const states = memberOf(memberOf(memberOf(json, "proxyAgentStatus"), "keyLatchStatus"), "states");
-  const guards = ENDPOINTS.map((endpoint) => ({
-    endpoint,
-    mode: textOf(memberOf(memberOf(memberOf(details, "endpoints"), endpoint), "mode")),
-    ruleSetId: textOf(memberOf(states, RULE_ID_MEMBERS[endpoint])),
-  }));
+  const guards = ENDPOINTS.map((endpoint) => {
+    const guard = memberOf(memberOf(details, "endpoints"), endpoint);
+    // With a local rule file the id in force, which denials name, is another than the platform's.
+    const ruleSetId = textOf(memberOf(guard, "ruleSetId")) || textOf(memberOf(states, RULE_ID_MEMBERS[endpoint]));
+    return { endpoint, mode: textOf(memberOf(guard, "mode")), ruleSetId };
+  });
   return ok({
     writtenMs: Number.isNaN(written) ? undefined : written,
     guards,
