@@ -174,7 +174,3 @@ export function wantsExecutableHash(guards: Guards): boolean {
 export function wantsRedirect(guards: Guards): Readonly<Record<Endpoint, boolean>> {
   return perEndpoint((endpoint) => guards[endpoint].mode !== "disabled");
 }
-
-export function anyRedirect(wanted: Readonly<Record<Endpoint, boolean>>): boolean {
-  return ENDPOINTS.some((endpoint) => wanted[endpoint]);
-}

@@ -10,7 +10,5 @@ if (!existsSync(join(BUILD, "engine.component.wasm"))) {
   throw new Error('cannot test policies: "build/policy" is missing, run "bun scripts/build-policy.ts" first');
 }
 
-export const { compilePolicy, denyAll, loadPolicy, policyIdOf, readCompiledRules } = await import(
-  "../../proxy/adapters/policy/component.ts"
-);
+export const { compilePolicy, loadPolicy, policyIdOf, readCompiledRules } = await import("../../proxy/adapters/policy/component.ts");
 export const { assemble } = await import("../../proxy/adapters/policy/compile-rules.ts");

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { claimsOf } from "../../../test/support/claims.ts";
-import { compilePolicy, denyAll, loadPolicy, policyIdOf } from "../../../test/support/policy-build.ts";
+import { compilePolicy, loadPolicy, policyIdOf } from "../../../test/support/policy-build.ts";
 import { componentFromWat, outcomeWat, type WatParts } from "../../../test/support/wat-policy.ts";
 import type { CanonicalRequest } from "../../core/canonical-request.ts";
 import { parseRuleItem } from "../../core/rules.ts";
@@ -147,13 +147,5 @@ describe("a rules component", () => {
     // Together well over the 64 MiB that the engine may have at most.
     for (let i = 0; i < 1200; i++) expect(policy.value.evaluate({ ...request, query }, claimsOf({})).reason).toBe("default-allow");
     expect(policy.value.failures).toBe(0);
-  });
-});
-
-describe("denyAll", () => {
-  test("denies with the given reason and no policy id", () => {
-    const policy = denyAll("no-rule-set");
-    expect(policy.policyId).toBe("");
-    expect(policy.evaluate(request, claimsOf({ runAsElevated: true }))).toEqual({ kind: "deny", reason: "no-rule-set", rule: "" });
   });
 });

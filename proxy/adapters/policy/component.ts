@@ -58,12 +58,6 @@ export function loadPolicy(component: Uint8Array, needs: PolicyNeeds = {}): Resu
   return trouble === undefined ? ok(policy) : err({ kind: "refused-to-start", cause: trouble });
 }
 
-/** Decides without any component: for an endpoint whose rule set never arrived or never compiled. */
-export function denyAll(reason: string): Policy {
-  const decision: PolicyDecision = { kind: "deny", reason, rule: "" };
-  return { policyId: "", evaluate: () => decision };
-}
-
 function compileModule(core: Uint8Array): Result<WebAssembly.Module, PolicyLoadError> {
   let module: WebAssembly.Module;
   try {
