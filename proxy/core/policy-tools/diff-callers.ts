@@ -6,7 +6,7 @@ import type { Claims } from "../caller.ts";
 import { ENDPOINT_FACTS, type Endpoint } from "../endpoint.ts";
 import { SELECTORS, type Selector } from "../rule-parts.ts";
 import type { Identity, RuleSet } from "../rules.ts";
-import { callerFacts, wantedTexts } from "./selector-fit.ts";
+import { type CallerFacts, callerFacts, wantedTexts } from "./selector-fit.ts";
 
 /** One text per selector: an identity with several hashes is several of these. */
 export type SelectorTexts = Readonly<Partial<Record<Selector, string>>>;
@@ -17,6 +17,7 @@ export interface CallerClass {
   readonly selectors: SelectorTexts;
   /** Fits the selectors and as little else as can be. */
   readonly claims: Claims;
+  readonly facts: CallerFacts;
 }
 
 export interface CallerClasses {
@@ -42,7 +43,7 @@ export function makeCallerClasses(ruleSets: readonly RuleSet[], endpoint: Endpoi
         if (claims === undefined) continue;
         const key = keyOf(selectors);
         own.push(key);
-        if (!classes.has(key)) classes.set(key, { key, selectors, claims });
+        if (!classes.has(key)) classes.set(key, { key, selectors, claims, facts: callerFacts(claims) });
       }
       keys.set(identity, own);
     }
@@ -50,18 +51,42 @@ export function makeCallerClasses(ruleSets: readonly RuleSet[], endpoint: Endpoi
   const nobody = leastCaller({}, vocabulary, endpoint);
   if (nobody === undefined) throw new Error("internal error: a caller without facts cannot be made");
   return {
-    nobody: { key: keyOf({}), selectors: {}, claims: nobody },
+    nobody: { key: keyOf({}), selectors: {}, claims: nobody, facts: callerFacts(nobody) },
     keysOf: (identity) => keys.get(identity) ?? [],
     get: (key) => classes.get(key),
   };
 }
 
+/** Those classes that are not within another of them; of two that are within each other the first. In the order given. */
+export function broadestClasses(classes: readonly CallerClass[]): readonly CallerClass[] {
+  const popularity = new Map<string, number>();
+  for (const { selectors } of classes) for (const text of textsOf(selectors)) popularity.set(text, (popularity.get(text) ?? 0) + 1);
+  // Filed under its rarest text a class meets few others.
+  const filed = new Map<string, { readonly each: CallerClass; readonly order: number }[]>();
+  classes.forEach((each, order) => {
+    const [first = "", ...rest] = textsOf(each.selectors);
+    const rarest = rest.reduce((best, text) => ((popularity.get(text) ?? 0) < (popularity.get(best) ?? 0) ? text : best), first);
+    const list = filed.get(rarest);
+    if (list === undefined) filed.set(rarest, [{ each, order }]);
+    else list.push({ each, order });
+  });
+  return classes.filter((inner, order) => {
+    const near = SELECTORS.flatMap((selector) => inner.facts[selector].flatMap((text) => filed.get(`${selector}=${text}`) ?? []));
+    return !near.some(
+      (outer) => outer.each !== inner && includes(outer.each, inner) && (outer.order < order || !includes(inner, outer.each)),
+    );
+  });
+}
+
+function textsOf(selectors: SelectorTexts): readonly string[] {
+  return SELECTORS.flatMap((selector) => (selectors[selector] === undefined ? [] : [`${selector}=${selectors[selector]}`]));
+}
+
 /** Is everybody who is of the second class also of the first? */
-export function includes(first: CallerClass, second: CallerClass): boolean {
-  const facts = callerFacts(second.claims);
+function includes(first: CallerClass, second: CallerClass): boolean {
   return SELECTORS.every((selector) => {
     const wanted = first.selectors[selector];
-    return wanted === undefined || facts[selector].includes(wanted);
+    return wanted === undefined || second.facts[selector].includes(wanted);
   });
 }
 

@@ -4,7 +4,7 @@
 import { type CanonicalRequest, METHODS, type Method, type QueryParameter } from "../canonical-request.ts";
 import type { PolicyDecision } from "../ports.ts";
 import type { CallerClass, SelectorTexts } from "./diff-callers.ts";
-import type { MethodClass, PathNode, QueryClass } from "./diff-requests.ts";
+import { type MethodClass, type PathNode, type QueryClass, unlessOf } from "./diff-requests.ts";
 
 export interface Witness {
   readonly request: CanonicalRequest;
@@ -40,8 +40,13 @@ export interface RuleChange {
   readonly methods: { readonly kind: "any" } | { readonly kind: "only" | "except"; readonly methods: readonly Method[] };
   readonly query:
     | { readonly kind: "any" }
-    /** With all of these, and with none of the lists as a whole. */
-    | { readonly kind: "exact"; readonly with: readonly QueryParameter[]; readonly unless: readonly (readonly QueryParameter[])[] }
+    /** With all of these, and with none of the lists as a whole; `unlessMore` counts lists that are left out. */
+    | {
+        readonly kind: "exact";
+        readonly with: readonly QueryParameter[];
+        readonly unless: readonly (readonly QueryParameter[])[];
+        readonly unlessMore: number;
+      }
     /** This parameter is there with different values. */
     | { readonly kind: "repeated"; readonly name: string };
   /** `everyone`: but for those who were allowed before or still are. `whoever`: whom the other rules allow. */
@@ -103,14 +108,19 @@ function describeMethods(all: readonly MethodClass[], those: readonly MethodClas
 function plain({ direction, query, who, witness }: FoundChange): Omit<RuleChange, "paths" | "methods"> {
   return {
     direction,
-    query: query.kind === "exact" ? { kind: "exact", ...query.class } : query,
+    query: query.kind === "exact" ? describeQuery(query.class) : query,
     who: who.kind === "callers" ? { kind: "callers", selectors: who.callers.map(({ selectors }) => selectors) } : who,
     witness,
   };
 }
 
+function describeQuery(queryClass: QueryClass) {
+  const { lists, more } = unlessOf(queryClass);
+  return { kind: "exact", with: queryClass.with, unless: lists, unlessMore: more } as const;
+}
+
 function describeChange({ direction, query, who }: FoundChange): string {
-  const asked = query.kind === "exact" ? [query.class.with, query.class.unless] : query;
+  const asked = query.kind === "exact" ? describeQuery(query.class) : query;
   return JSON.stringify([direction, asked, who.kind === "callers" ? who.callers.map(({ key }) => key).sort() : who.kind]);
 }
 

@@ -101,8 +101,50 @@ export function methodClasses(patterns: readonly Pattern[]): readonly MethodClas
 /** Parameters of a request: together they satisfy some patterns and no others. */
 export interface QueryClass {
   readonly with: readonly QueryParameter[];
-  /** Further parameters that would make it another class; each list as a whole. */
-  readonly unless: readonly (readonly QueryParameter[])[];
+  /** Parameter lists of all patterns there are, whether satisfied or not. */
+  readonly constraints: readonly (readonly QueryParameter[])[];
+}
+
+/** Lists that are told of one class; there may be thousands. */
+const MAX_UNLESS = 100;
+
+/** Further parameters that would make it another class; each list as a whole. `more` counts those that are left out. */
+export function unlessOf(queryClass: QueryClass): { readonly lists: readonly (readonly QueryParameter[])[]; readonly more: number } {
+  const { with: pairs, constraints } = queryClass;
+  const values = new Map(pairs.map(({ name, value }) => [name, value]));
+  const others = constraints.filter((each) => isConsistent(values, each) && each.some(({ name }) => !values.has(name)));
+  const lists = others.slice(0, MAX_UNLESS).map((each) => each.filter(({ name }) => !values.has(name)));
+  return { lists, more: others.length - lists.length };
+}
+
+/** Finds the patterns that parameters satisfy without looking at all of them. */
+export class PatternIndex {
+  readonly #byQuery = new Map<string, Pattern[]>();
+  readonly #patterns: readonly Pattern[];
+
+  constructor(patterns: readonly Pattern[]) {
+    this.#patterns = patterns;
+    for (const pattern of patterns) {
+      const key = queryKey(pattern.query);
+      const known = this.#byQuery.get(key);
+      if (known === undefined) this.#byQuery.set(key, [pattern]);
+      else known.push(pattern);
+    }
+  }
+
+  /** @param pairs - each name once */
+  satisfiedBy(pairs: readonly QueryParameter[]): readonly Pattern[] {
+    // Few parameters have fewer subsets than there are patterns.
+    if (2 ** pairs.length >= this.#patterns.length) return this.#patterns.filter(({ query }) => satisfies(pairs, query));
+    return subsetsOf(pairs).flatMap((subset) => this.#byQuery.get(queryKey(subset)) ?? []);
+  }
+}
+
+function subsetsOf(pairs: readonly QueryParameter[]): readonly (readonly QueryParameter[])[] {
+  return pairs.reduce<readonly (readonly QueryParameter[])[]>(
+    (subsets, pair) => subsets.flatMap((subset) => [subset, [...subset, pair]]),
+    [[]],
+  );
 }
 
 /**
@@ -120,9 +162,11 @@ export function queryClasses(
   while (layer.length > 0 && complete) {
     const next: (readonly QueryParameter[])[] = [];
     for (const base of layer) {
+      const values = new Map(base.map(({ name, value }) => [name, value]));
       for (const constraint of constraints.values()) {
-        const union = unite(base, constraint);
-        if (union === undefined || found.has(queryKey(union))) continue;
+        if (!isConsistent(values, constraint)) continue;
+        const union = unite(values, constraint);
+        if (found.has(queryKey(union))) continue;
         if (found.size >= limit) {
           complete = false;
           break;
@@ -133,12 +177,8 @@ export function queryClasses(
     }
     layer = next;
   }
-  const classes = [...found.values()].map((pairs) => ({
-    with: pairs,
-    unless: [...constraints.values()]
-      .filter((each) => !satisfies(pairs, each) && unite(pairs, each) !== undefined)
-      .map((each) => without(each, pairs)),
-  }));
+  const all = [...constraints.values()];
+  const classes = [...found.values()].map((pairs) => ({ with: pairs, constraints: all }));
   return { classes, complete };
 }
 
@@ -147,18 +187,19 @@ export function satisfies(pairs: readonly QueryParameter[], wanted: readonly Que
   return wanted.every(({ name, value }) => pairs.some((pair) => pair.name === name && pair.value === value));
 }
 
-/** Both together, sorted by name; undefined when they want two values of one parameter. */
-function unite(left: readonly QueryParameter[], right: readonly QueryParameter[]): readonly QueryParameter[] | undefined {
-  const values = new Map(left.map(({ name, value }) => [name, value]));
-  for (const { name, value } of right) {
-    if ((values.get(name) ?? value) !== value) return undefined;
-    values.set(name, value);
+/** Can all of these be there too? No parameter of one request has two values. */
+function isConsistent(values: ReadonlyMap<string, string>, pairs: readonly QueryParameter[]): boolean {
+  for (const { name, value } of pairs) {
+    const known = values.get(name);
+    if (known !== undefined && known !== value) return false;
   }
-  return [...values].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => ({ name, value }));
+  return true;
 }
 
-function without(pairs: readonly QueryParameter[], known: readonly QueryParameter[]): readonly QueryParameter[] {
-  return pairs.filter((pair) => !satisfies(known, [pair]));
+/** Both together, sorted by name. */
+function unite(values: ReadonlyMap<string, string>, pairs: readonly QueryParameter[]): readonly QueryParameter[] {
+  const all = new Map([...values, ...pairs.map(({ name, value }) => [name, value] as const)]);
+  return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => ({ name, value }));
 }
 
 function queryKey(pairs: readonly QueryParameter[]): string {

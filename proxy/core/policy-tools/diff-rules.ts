@@ -6,7 +6,7 @@ import type { CanonicalRequest, Method, QueryParameter } from "../canonical-requ
 import type { Endpoint } from "../endpoint.ts";
 import type { Policy, PolicyDecision } from "../ports.ts";
 import type { RuleSet } from "../rules.ts";
-import { type CallerClass, type CallerClasses, includes, makeCallerClasses } from "./diff-callers.ts";
+import { broadestClasses, type CallerClass, type CallerClasses, makeCallerClasses } from "./diff-callers.ts";
 import { type FoundChange, groupChanges, type NodeChange, type RuleChange } from "./diff-groups.ts";
 import {
   type BothSides,
@@ -16,6 +16,7 @@ import {
   methodClasses,
   type PathNode,
   type Pattern,
+  PatternIndex,
   type QueryClass,
   queryClasses,
   satisfies,
@@ -28,7 +29,7 @@ export interface DiffLimits {
   readonly decisions: number;
 }
 
-export const DEFAULT_DIFF_LIMITS: DiffLimits = { combinations: 1_024, decisions: 500_000 };
+export const DEFAULT_DIFF_LIMITS: DiffLimits = { combinations: 16_384, decisions: 500_000 };
 
 export interface RuleDiff {
   readonly changes: readonly RuleChange[];
@@ -99,20 +100,22 @@ class Exploration {
       this.#omissions.add(
         `more than ${this.#limits.combinations} combinations of parameters on /${node.segments.join("/")}: the larger ones were left out`,
       );
-    const found: FoundChange[] = [];
+    const index = { old: new PatternIndex(patterns.old), new: new PatternIndex(patterns.new) };
+    const perClass: (readonly FoundChange[])[] = [];
     for (const queryClass of classes) {
       if (this.#exhausted()) break;
       this.#explored.combinations++;
-      found.push(...this.#exploreQuery(this.#request(node, method, queryClass.with), queryClass, patterns));
+      perClass.push(this.#exploreQuery(this.#request(node, method, queryClass.with), queryClass, index));
     }
-    const isWhole = found.length > 0 && classes.every((each) => describeOutcome(found, each) === describeOutcome(found, classes[0]));
-    const merged = isWhole ? found.filter(({ query }) => query.kind === "exact" && query.class === classes[0]).map(toAnyQuery) : found;
+    const [first = []] = perClass;
+    const outcome = describeOutcome(first);
+    const isWhole = first.length > 0 && perClass.length === classes.length && perClass.every((each) => describeOutcome(each) === outcome);
+    const merged = isWhole ? first.map((change): FoundChange => ({ ...change, query: { kind: "any" } })) : perClass.flat();
     return [...merged, ...this.#exploreRepeated(node, method, patterns)];
   }
 
-  #exploreQuery(request: CanonicalRequest, queryClass: QueryClass, patterns: BothSides<readonly Pattern[]>): readonly FoundChange[] {
-    const covering = (side: readonly Pattern[]) => side.filter(({ query }) => satisfies(queryClass.with, query));
-    const [was, is] = [covering(patterns.old), covering(patterns.new)];
+  #exploreQuery(request: CanonicalRequest, queryClass: QueryClass, index: BothSides<PatternIndex>): readonly FoundChange[] {
+    const [was, is] = [index.old.satisfiedBy(queryClass.with), index.new.satisfiedBy(queryClass.with)];
     const holders = new Set([...was, ...is].flatMap((pattern) => [...pattern.holders]));
     // Granted to the same callers on both sides: nothing to ask.
     if (was.length > 0 && is.length > 0 && [was, is].every((side) => unionSize(side) === holders.size)) return [];
@@ -136,12 +139,12 @@ class Exploration {
         : [{ caller, answers, direction: answers.direction }];
     });
     for (const direction of ["newly-allowed", "newly-denied"] as const) {
-      const those = changed.filter((each) => each.direction === direction);
-      const least = those.filter(({ caller }, i) => !those.some((other, k) => k !== i && isBroader(other.caller, caller, k < i)));
-      const first = least[0];
-      if (first === undefined) continue;
-      const callers = least.map(({ caller }) => caller);
-      found.push({ direction, query, who: { kind: "callers", callers }, witness: { request, caller: first.caller, ...first.answers } });
+      const those = new Map(changed.filter((each) => each.direction === direction).map(({ caller, answers }) => [caller, answers]));
+      const callers = broadestClasses([...those.keys()]);
+      const [caller] = callers;
+      const answers = caller === undefined ? undefined : those.get(caller);
+      if (caller === undefined || answers === undefined) continue;
+      found.push({ direction, query, who: { kind: "callers", callers }, witness: { request, caller, ...answers } });
     }
     return found;
   }
@@ -205,11 +208,6 @@ function joined(above: readonly Pattern[], own: readonly Pattern[]): readonly Pa
   return own.length === 0 ? above : [...above, ...own];
 }
 
-/** Of two classes that are each within the other, the first stays. */
-function isBroader(first: CallerClass, second: CallerClass, isEarlier: boolean): boolean {
-  return includes(first, second) && (isEarlier || !includes(second, first));
-}
-
 function unionSize(patterns: readonly Pattern[]): number {
   return new Set(patterns.flatMap(({ holders }) => [...holders])).size;
 }
@@ -218,14 +216,8 @@ function constrainedNames(patterns: readonly Pattern[]): ReadonlySet<string> {
   return new Set(patterns.flatMap(({ query }) => query.map(({ name }) => name)));
 }
 
-function describeOutcome(found: readonly FoundChange[], queryClass: QueryClass | undefined): string {
+function describeOutcome(changes: readonly FoundChange[]): string {
   return JSON.stringify(
-    found
-      .filter(({ query }) => query.kind === "exact" && query.class === queryClass)
-      .map(({ direction, who }) => [direction, who.kind === "callers" ? who.callers.map(({ key }) => key) : who.kind]),
+    changes.map(({ direction, who }) => [direction, who.kind === "callers" ? who.callers.map(({ key }) => key) : who.kind]),
   );
-}
-
-function toAnyQuery(change: FoundChange): FoundChange {
-  return { ...change, query: { kind: "any" } };
 }

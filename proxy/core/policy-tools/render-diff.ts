@@ -13,6 +13,7 @@ import type { RuleDiff } from "./diff-rules.ts";
 import { count, quote, wrap } from "./text-layout.ts";
 
 const LISTED = 8;
+const LISTED_CHANGES = 100;
 
 /** @param names - what the two are called, e.g. their paths */
 export function renderDiff(diff: RuleDiff, rules: BothSides<RuleSet>, names: BothSides<string>): readonly string[] {
@@ -26,9 +27,10 @@ export function renderDiff(diff: RuleDiff, rules: BothSides<RuleSet>, names: Bot
     const changes = diff.changes.filter((change) => change.direction === direction);
     if (changes.length === 0) continue;
     lines.push("", `${direction === "newly-allowed" ? "denied before, allowed now" : "allowed before, denied now"} (${changes.length})`);
-    changes.forEach((change, i) => {
+    changes.slice(0, LISTED_CHANGES).forEach((change, i) => {
       lines.push(...renderChange(change, i + 1));
     });
+    if (changes.length > LISTED_CHANGES) lines.push(`  and ${count(changes.length - LISTED_CHANGES, "change")} more (--json has all)`);
   }
   if (diff.changes.length === 0) lines.push("", "no request is decided differently");
   const { paths, combinations, decisions } = diff.explored;
@@ -108,7 +110,8 @@ function renderQuery(query: RuleChange["query"]): string {
   if (query.kind === "repeated") return `${quote(query.name)} more than once, with different values`;
   const wanted = query.with.length === 0 ? [] : [`with ${pairsText(query.with, " and ")}`];
   const unless = query.unless.slice(0, LISTED).map((pairs) => `without ${pairsText(pairs, " together with ")}`);
-  const more = query.unless.length > LISTED ? [`and so on for ${query.unless.length - LISTED} more`] : [];
+  const left = query.unless.length + query.unlessMore - unless.length;
+  const more = left > 0 ? [`and so on for ${left} more`] : [];
   return [...wanted, ...unless, ...more].join(", ");
 }
 
