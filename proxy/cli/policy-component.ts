@@ -2,6 +2,7 @@
 
 import { readBoundedFile } from "../adapters/files/bounded-file.ts";
 import { loadPolicy, policyIdOf, readCompiledRules } from "../adapters/policy/component.ts";
+import { readEngineTemplate } from "../adapters/policy/engine-artifact.ts";
 import { writeAtomically } from "../adapters/storage/atomic-write.ts";
 import { ENDPOINT_FACTS, ENDPOINTS } from "../core/endpoint.ts";
 import { readCarriedRules, renderRuleItem } from "../core/policy-tools/rule-item.ts";
@@ -85,6 +86,8 @@ export function policyInspect(argv: readonly string[]): number {
   const again = compileRules(rules.value, endpoint);
   const isSame = again.ok && again.value.policy.policyId === policyId;
   const loads = loadPolicy(bytes.value);
+  // What is in a file of another engine cannot be told from one that was changed.
+  const engine = isSame ? policyIdOf(readEngineTemplate()).slice(0, 16) : undefined;
   const { id, mode, defaultAccess, privileges, roles, identities, warnings } = rules.value;
   if (options.value.has("--rules")) printJson(renderRuleItem(rules.value));
   else if (options.value.has("--json")) {
@@ -98,6 +101,7 @@ export function policyInspect(argv: readonly string[]): number {
       mode,
       defaultAccess,
       counts,
+      engine,
       sameEngine: isSame,
       loads: loads.ok,
     });
@@ -120,7 +124,7 @@ export function policyInspect(argv: readonly string[]): number {
       ...wrap(
         "this engine   ",
         isSame
-          ? "makes the very same file of these rules"
+          ? `${engine ?? ""} makes the very same file of these rules`
           : "makes another file of these rules: another version made this one, or it was changed",
       ),
     ]);

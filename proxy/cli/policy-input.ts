@@ -4,12 +4,11 @@ import { readBoundedFile } from "../adapters/files/bounded-file.ts";
 import { type ComponentPolicy, compilePolicy, loadPolicy, renderCompileError } from "../adapters/policy/component.ts";
 import type { Endpoint } from "../core/endpoint.ts";
 import { type DescribedCaller, parseCallerJson, parseInlineCaller } from "../core/policy-tools/caller-input.ts";
-import { decodeText } from "../core/policy-tools/decode-text.ts";
-import { type JsonText, readJsonText } from "../core/policy-tools/json-text.ts";
 import { chooseSource, describeSource, findRuleSources, type RuleChoices, type RuleSource } from "../core/policy-tools/rule-document.ts";
 import { quote } from "../core/policy-tools/text-layout.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { parseRuleItem, type RuleSet } from "../core/rules.ts";
+import { type JsonText, parseStrictJson, renderJsonError } from "../core/strict-json.ts";
 
 /** Ten thousand rules of each kind fit several times. */
 const MAX_JSON_BYTES = 8 * 1024 * 1024;
@@ -33,12 +32,8 @@ export interface JsonFile extends JsonText {
 export function readJsonFile(path: string): Result<JsonFile, string> {
   const bytes = readBoundedFile(path, MAX_JSON_BYTES);
   if (!bytes.ok) return err(`cannot read ${name(path)}: ${bytes.error}`);
-  const text = decodeText(bytes.value);
-  if (!text.ok) return err(`cannot read ${name(path)}: ${text.error}`);
-  const json = readJsonText(text.value);
-  if (json.ok) return ok({ ...json.value, bytes: bytes.value });
-  const { line, column, message } = json.error;
-  return err(`cannot read ${name(path)}: line ${line}, column ${column}: ${message}`);
+  const json = parseStrictJson(bytes.value, { maxBytes: MAX_JSON_BYTES });
+  return json.ok ? ok({ ...json.value, bytes: bytes.value }) : err(`cannot read ${name(path)}: ${renderJsonError(json.error)}`);
 }
 
 export function loadRules(path: string, choices: RuleChoices): Result<LoadedRules, string> {
@@ -94,8 +89,8 @@ export function readCaller(text: string): Result<DescribedCaller, string> {
     const inline = parseInlineCaller(text);
     return inline.ok ? inline : err(`${trouble}: ${inline.error}`);
   }
-  const json = text.trimStart().startsWith("{") ? readJsonText(text) : readJsonFile(text);
-  if (!json.ok) return err(typeof json.error === "string" ? json.error : `${trouble}: column ${json.error.column}: ${json.error.message}`);
+  const json = text.trimStart().startsWith("{") ? parseStrictJson(text) : readJsonFile(text);
+  if (!json.ok) return err(typeof json.error === "string" ? json.error : `${trouble}: ${renderJsonError(json.error)}`);
   const caller = parseCallerJson(json.value.value);
   return caller.ok ? caller : err(`${trouble}: ${caller.error}`);
 }
