@@ -93,7 +93,12 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   log.info("listener-ready", { address: `${LISTENER_ADDRESS}:${LISTENER_PORT}`, sinceStartMs: sinceStart() });
 
   // ---- redirect programs: attached, guarding nothing yet -----------------------------------------------------------
-  const opened = openKernelRedirector(config, environment.executablePath);
+  const cgroupRoot = findCgroupRoot();
+  const opened = openKernelRedirector(
+    config,
+    config.cgroupRoot === undefined ? cgroupRoot : ok(config.cgroupRoot),
+    environment.executablePath,
+  );
   if (!opened.ok) {
     await listener.stop(0);
     return err({ kind: "capability", message: opened.error });
@@ -217,18 +222,17 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       answerLocally(exchange.head, caller),
     ended,
   };
-  // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
-  const cgroupRoot = findCgroupRoot();
   admit = makeAdmission({
     redirector,
     identify: makeIdentify({
       kernelProcessId: redirector.kernelProcessId,
+      // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
       ...(cgroupRoot.ok ? { cgroupRoot: cgroupRoot.value } : {}),
       wantsExecutableHash: () => wantsExecutableHash(keeper.snapshot().guards),
     }),
     handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
     refused: (peer, reason) => log.warn("connection-refused", { clientIp: peer.address, clientPort: peer.port, reason }),
-    limits: { total: listener.maxConnections, perUser: Math.floor(listener.maxConnections / 4), direct: DIRECT_CONNECTIONS },
+    limits: { perUser: Math.floor(listener.maxConnections / 4), direct: DIRECT_CONNECTIONS },
     monotonicMs,
   });
 
@@ -265,19 +269,22 @@ function makePrepareRules(statusFolder: string, compileCommand: readonly string[
   };
 }
 
-function openKernelRedirector(config: Config, executablePath: string): Result<AttachedRedirector, string> {
+function openKernelRedirector(
+  config: Config,
+  cgroup: ReturnType<typeof findCgroupRoot>,
+  executablePath: string,
+): Result<AttachedRedirector, string> {
   const objectFile = findObjectFile(config, executablePath);
   if (objectFile === undefined) {
     return err(
       `cannot find eBPF object "${config.ebpfProgramName}": looked in "/usr/lib/azure-proxy-agent" and "${dirname(executablePath)}"`,
     );
   }
-  const root = config.cgroupRoot === undefined ? findCgroupRoot() : ok(config.cgroupRoot);
-  if (!root.ok) return err(root.error.message);
+  if (!cgroup.ok) return err(cgroup.error.message);
   const attached = openRedirector({
     objectFile,
     objectFileWithoutBtf: join(dirname(objectFile), `${basename(objectFile, ".o")}-nobtf.o`),
-    cgroupPath: root.value,
+    cgroupPath: cgroup.value,
     listenerPort: LISTENER_PORT,
     passForeignNamespaces: config.passForeignNamespaces,
   });

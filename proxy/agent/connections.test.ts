@@ -44,7 +44,7 @@ function setUp(
       lookups.push(lookup);
     },
     refused: () => undefined,
-    limits: { total: 100, perUser: 2, direct: 1 },
+    limits: { perUser: 2, direct: 1 },
     monotonicMs: () => nowMs,
     ...more,
   });

@@ -7,8 +7,6 @@ import { unavailable } from "../core/replies.ts";
 import type { CallerLookup } from "./handle-request.ts";
 
 export interface ConnectionLimits {
-  /** All client connections together. */
-  readonly total: number;
   /** Of one user id; root has twice as many, because the VM's own agents run as root. */
   readonly perUser: number;
   /** That did not come through the redirect. */

@@ -102,14 +102,14 @@ export async function applyOrders(
   for (const endpoint of ENDPOINTS) {
     const order = orders[endpoint];
     const before = current[endpoint];
-    const rules = order.kind === "rules" ? compose(order.item, order.from, before.goodFile) : undefined;
+    const composed = order.kind === "mode" ? order : { ...order, rules: compose(order.item, order.from, before.goodFile) };
     // Content counts, not ids or times: an edit that keeps both is seen, by the hash in the file's state.
-    const orderText = JSON.stringify([order, rules?.localFile]);
+    const orderText = JSON.stringify([order, composed.kind === "mode" ? undefined : composed.rules.localFile]);
     if (before.orderText === orderText) continue;
     const { guard, warnings } =
-      order.kind === "mode" || rules === undefined
-        ? guardByMode(order.kind === "mode" ? order.mode : "enforce", orderText)
-        : await guardByRules(endpoint, order.item, rules, before, orderText, prepare);
+      composed.kind === "mode"
+        ? guardByMode(composed.mode, orderText)
+        : await guardByRules(endpoint, composed.item, composed.rules, before, orderText, prepare);
     changes.push({ endpoint, guard, warnings });
     guards = { ...guards, [endpoint]: guard };
   }
@@ -122,11 +122,8 @@ interface Guarded {
 }
 
 function guardByMode(mode: Mode, orderText: string): Guarded {
-  const none = {
-    ...{ ruleSetId: "", platformRuleId: "", localFile: undefined, goodFile: undefined },
-    ...{ policy: undefined, refusal: undefined },
-  };
-  return { guard: { ...none, mode, orderText }, warnings: [] };
+  const none = { localFile: undefined, goodFile: undefined, policy: undefined, refusal: undefined };
+  return { guard: { ...none, mode, ruleSetId: "", platformRuleId: "", orderText }, warnings: [] };
 }
 
 async function guardByRules(

@@ -20,9 +20,6 @@ export interface Options {
   readonly operands: readonly string[];
 }
 
-/** Options that every tool has that reads rules. */
-export const RULE_VALUES = ["--endpoint", "--mode"] as const;
-
 export function parseOptions(argv: readonly string[], shape: OptionShape): Result<Options, string> {
   const values = new Map<string, string>();
   const flags = new Set<string>();

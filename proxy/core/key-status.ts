@@ -2,6 +2,7 @@
 // A status that cannot be read wholly is refused and changes nothing; unknown words are errors, never "disabled".
 
 import { ENDPOINTS, type Endpoint } from "./endpoint.ts";
+import { isObject } from "./json-text.ts";
 import { err, ok, type Result } from "./result.ts";
 import { isKeyGuid } from "./secure-channel.ts";
 import { parseStrictJson, renderJsonError } from "./strict-json.ts";
@@ -112,10 +113,6 @@ function renderStateText(orders: Readonly<Record<Endpoint, EndpointOrder>>): str
 
 export function perEndpoint<Value>(make: (endpoint: Endpoint) => Value): Readonly<Record<Endpoint, Value>> {
   return { wireserver: make("wireserver"), hostga: make("hostga"), imds: make("imds") };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** What was found, for an error text: the kind, and short texts quoted. */

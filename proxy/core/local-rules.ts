@@ -1,6 +1,7 @@
 // Local rule files: rules that the VM's owner keeps on the VM, merged with the platform's when the platform's rule id says so.
 // Pure: reads texts, never files. A file that has any fault is refused whole, because half a file could open a door.
 
+import { isObject } from "./json-text.ts";
 import { err, ok, type Result } from "./result.ts";
 import { SELECTORS } from "./rule-parts.ts";
 import { parseRuleItem } from "./rules.ts";
@@ -214,8 +215,4 @@ function prefixNames(sections: Readonly<Record<Section, readonly Members[]>>): R
 
 function show(text: string): string {
   return JSON.stringify(text.length > MAX_SHOWN_CHARACTERS ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}…` : text);
-}
-
-function isObject(value: unknown): value is Members {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

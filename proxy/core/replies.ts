@@ -21,7 +21,3 @@ export function refusal(
 export function unavailable(requestId: string, error: string, retryAfterSeconds: number): LocalReply {
   return refusal(503, requestId, error, { headers: [["Retry-After", String(retryAfterSeconds)]], close: true });
 }
-
-export function jsonReply(status: number, json: unknown): LocalReply {
-  return { status, headers: [JSON_TYPE], body: Buffer.from(JSON.stringify(json), "utf8"), close: false };
-}

@@ -1,11 +1,11 @@
 // Reads JSON that two readers must not understand differently: bounded in size and depth, each member once, plain UTF-8. For rule
 // files, for the platform's status, for whatever else decides about access. Never throws; values keep their place in the text.
 
-import { decodeText } from "./policy-tools/decode-text.ts";
-import { type JsonText, readJsonText, type TextPosition } from "./policy-tools/json-text.ts";
+import { decodeText } from "./decode-text.ts";
+import { type JsonText, readJsonText, type TextPosition } from "./json-text.ts";
 import { err, ok, type Result } from "./result.ts";
 
-export { type JsonText, MAX_JSON_DEPTH, type TextPosition } from "./policy-tools/json-text.ts";
+export { type JsonText, MAX_JSON_DEPTH, type TextPosition } from "./json-text.ts";
 
 export interface JsonError {
   /** What was found and what was wanted, in words; quotes at most one member name of the input. */

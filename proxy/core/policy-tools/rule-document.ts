@@ -2,6 +2,7 @@
 // ARM access control profile. Each becomes the platform's item; what was recognised and what was assumed is said, never hidden.
 
 import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint } from "../endpoint.ts";
+import { isObject } from "../json-text.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Mode } from "../verdict.ts";
 import { quote } from "./text-layout.ts";
@@ -132,10 +133,6 @@ function withMode(item: Members, mode: Mode | undefined): Members {
 
 function modeNotes(item: Members, mode: Mode | undefined): readonly string[] {
   return mode === undefined ? [] : [`mode ${mode} as asked, instead of ${describe(item.mode)}`];
-}
-
-function isObject(value: unknown): value is Members {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function describe(value: unknown): string {

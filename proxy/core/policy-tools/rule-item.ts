@@ -2,6 +2,7 @@
 // names that led nowhere: those are gone.
 
 import { renderCanonical } from "../canonical-request.ts";
+import { isObject } from "../json-text.ts";
 import { err, ok, type Result } from "../result.ts";
 import { RULE_LIMITS, SELECTORS } from "../rule-parts.ts";
 import { parseRuleItem, type RuleSet } from "../rules.ts";
@@ -73,10 +74,6 @@ export function readCarriedRules(found: unknown): Result<RuleSet, string> {
   return id === parsed.value.id && mode === parsed.value.mode && defaultAccess === parsed.value.defaultAccess
     ? ok(carried)
     : err("the rules in it contradict themselves");
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isTexts(value: unknown): value is readonly string[] {

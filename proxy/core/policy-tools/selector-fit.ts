@@ -44,10 +44,6 @@ export function traceIdentity(identity: Identity, facts: CallerFacts): readonly 
   });
 }
 
-export function fitsIdentity(identity: Identity, facts: CallerFacts): boolean {
-  return traceIdentity(identity, facts).every(({ fits }) => fits);
-}
-
 /**
  * The cgroup itself and those around it, and the units that the system's own service manager made of it: the slices at its
  * beginning and the first segment after them. Nothing below an empty segment, `.` or `..` counts.

@@ -1,6 +1,6 @@
 // Bytes of a file that people wrote, as text: UTF-8 and nothing else. An editor's byte order mark is passed over.
 
-import { err, ok, type Result } from "../result.ts";
+import { err, ok, type Result } from "./result.ts";
 
 /** @returns the text, or what is wrong with the bytes, in words */
 export function decodeText(bytes: Uint8Array): Result<string, string> {

@@ -2,7 +2,7 @@
 // given twice is refused: two readers of the file may believe different ones. Never throws, and takes time and memory in
 // proportion to the text, whatever the text is.
 
-import { err, ok, type Result } from "../result.ts";
+import { err, ok, type Result } from "./result.ts";
 
 /** Both counted from 1; columns in UTF-16 code units, as most editors do. */
 export interface TextPosition {
@@ -225,4 +225,9 @@ class Reader {
     const found = code === undefined ? "the end of the text" : JSON.stringify(String.fromCodePoint(code));
     return err({ at, message: `found ${found}, ${wanted}` });
   }
+}
+
+/** True for what JSON calls an object: no array, not null. */
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
