@@ -38,33 +38,30 @@ export function parseArguments(argv: readonly string[]): Command {
   return { kind: "run", configPath };
 }
 
-/** The commands beside the daemon; each loads only its own code. They give their exit code. */
-async function findTool(argv: readonly string[]): Promise<(() => number) | undefined> {
-  const [word] = argv;
-  if (word === "report") {
-    const { report } = await import("./report.ts");
-    return () => report(argv.slice(1));
-  }
-  if (word === COMPILE_ITEM_COMMAND) {
-    const { compileItemForDaemon } = await import("./compile-item.ts");
-    return () => compileItemForDaemon(argv.slice(1));
-  }
-  if (word === "policy") {
-    const { findPolicyTool } = await import("./policy.ts");
-    return findPolicyTool(argv.slice(1));
-  }
-  return undefined;
-}
+type Tool = (argv: readonly string[]) => number | Promise<number>;
+
+/** The commands beside the daemon, by their first word; each loads only its own code. They give their exit code. */
+const TOOLS: Readonly<Record<string, () => Promise<Tool>>> = {
+  report: async () => (await import("./report.ts")).report,
+  policy: async () => (await import("./policy.ts")).policy,
+  [COMPILE_ITEM_COMMAND]: async () => (await import("./compile-item.ts")).compileItemForDaemon,
+};
 
 if (import.meta.main) {
   const argv = process.argv.slice(2);
-  const tool = await findTool(argv);
-  const command: Command | { readonly kind: "tool" } = tool === undefined ? parseArguments(argv) : { kind: "tool" };
+  const [word = ""] = argv;
+  const loadTool = Object.hasOwn(TOOLS, word) ? TOOLS[word] : undefined;
+  const command: Command | Tool = loadTool === undefined ? parseArguments(argv) : await loadTool();
+  if (typeof command === "function") {
+    // Not exit(): what was written to a pipe must still arrive.
+    process.exitCode = await command(argv.slice(1));
+  } else {
+    await runCommand(command);
+  }
+}
+
+async function runCommand(command: Command): Promise<void> {
   switch (command.kind) {
-    case "tool":
-      // Not exit(): what was written to a pipe must still arrive.
-      process.exitCode = tool?.() ?? EXIT.ok;
-      break;
     case "version":
       process.stdout.write(`${VERSION}\n`);
       break;

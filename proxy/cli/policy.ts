@@ -83,18 +83,18 @@ ${Object.entries(TOOLS)
 None of them needs root, the daemon or the network.
 `;
 
-/** @returns what runs the chosen tool and gives its exit code */
-export async function findPolicyTool(argv: readonly string[]): Promise<() => number> {
+/** Runs the chosen tool and gives its exit code. */
+export async function policy(argv: readonly string[]): Promise<number> {
   const [word, ...rest] = argv;
   const tool = word !== undefined && Object.hasOwn(TOOLS, word) ? TOOLS[word] : undefined;
   if (tool === undefined) {
-    if (word === "--help" || word === "-h") return () => help(USAGE);
-    return () => refuseUsage(word === undefined ? "a policy tool is needed" : `unknown policy tool ${quote(word)}`, USAGE);
+    if (word === "--help" || word === "-h") return help(USAGE);
+    return refuseUsage(word === undefined ? "a policy tool is needed" : `unknown policy tool ${quote(word)}`, USAGE);
   }
   const { run, usage } = await tool.load();
   const end = rest.indexOf("--");
   const asksForHelp = rest.slice(0, end < 0 ? undefined : end).some((each) => each === "--help" || each === "-h");
-  return asksForHelp ? () => help(usage) : () => run(rest);
+  return asksForHelp ? help(usage) : run(rest);
 }
 
 function help(usage: string): number {
