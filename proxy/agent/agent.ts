@@ -30,7 +30,8 @@ import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeReadiness } from "./readiness.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
 import { logRequestEnd } from "./request-log.ts";
-import { buildStatus } from "./status-reporter.ts";
+import { makeStatusParts } from "./status-parts.ts";
+import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
 
 export const LISTENER_ADDRESS = "127.0.0.1";
 export const LISTENER_PORT = 3080;
@@ -72,6 +73,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const readiness = makeReadiness(Date.now);
   const summaries = { all: makeSummaryCounter(), failed: makeSummaryCounter() };
   const denials = makeDenialCounter(() => new Date());
+  const statusParts = makeStatusParts(OWN_DETAILS);
   let requests = 0;
   let stopping = false;
 
@@ -158,6 +160,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       requests: () => requests,
       summaries: () => ({ all: summaries.all.entries(), failed: summaries.failed.entries() }),
       denials: () => ({ wouldDeny: denials.wouldDeny(), denied: denials.denied() }),
+      parts: statusParts.read,
       statusPath: join(config.statusFolder, STATUS_FILE_NAME),
     });
   let statusTimer: ReturnType<typeof setTimeout> | undefined;

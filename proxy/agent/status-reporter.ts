@@ -6,6 +6,7 @@ import type { RedirectCounters } from "../core/ports.ts";
 import { type AggregateStatus, type ConnectionSummary, cutMessage, type DenialStatus, type ModuleStatus } from "../core/status.ts";
 import type { EndpointGuard } from "./guards.ts";
 import type { KeeperReport, Snapshot } from "./key-keeper.ts";
+import type { PartsReading } from "./status-parts.ts";
 
 export interface StatusSources {
   readonly version: string;
@@ -20,8 +21,22 @@ export interface StatusSources {
   readonly requests: () => number;
   readonly summaries: () => { readonly all: readonly ConnectionSummary[]; readonly failed: readonly ConnectionSummary[] };
   readonly denials: () => { readonly wouldDeny: DenialStatus; readonly denied: DenialStatus };
+  readonly parts: () => PartsReading;
   readonly statusPath: string;
 }
+
+/** Members of `agentDetails` that are ours already; parts bring their own names. */
+export const OWN_DETAILS = [
+  "health",
+  "epoch",
+  "channel",
+  "endpoints",
+  "ruleRefusals",
+  "executablesPinned",
+  "wouldDeny",
+  "denied",
+  "redirectCounters",
+] as const;
 
 /** The host has been silent for this long: the key keeper counts as not running. */
 const CONTACT_LIMIT_MS = 5 * 60_000;
@@ -31,23 +46,27 @@ export function buildStatus(from: StatusSources): AggregateStatus {
   const redirector = from.redirector();
   const listener = from.listener();
   const refusals = ENDPOINTS.flatMap((endpoint) => from.snapshot().guards[endpoint].refusal ?? []);
-  const running = [keyLatchStatus.status === "RUNNING", redirector.running, listener.running, refusals.length === 0];
+  const parts = from.parts();
+  const ebpfProgramStatus = joined(moduleStatus(redirector), parts.modules.ebpfProgramStatus);
+  const proxyListenerStatus = joined(moduleStatus(listener), parts.modules.proxyListenerStatus);
+  const running = [keyLatchStatus, ebpfProgramStatus, proxyListenerStatus].every(({ status }) => status === "RUNNING");
+  const sound = refusals.length === 0 && parts.notes.every(({ health }) => health !== "failed");
   const summaries = from.summaries();
   return {
     timestamp: from.now().toISOString().replace("Z", ""),
     proxyAgentStatus: {
       version: from.version,
-      status: running.every(Boolean) ? "SUCCESS" : "ERROR",
+      status: running && sound ? "SUCCESS" : "ERROR",
       monitorStatus: { status: "RUNNING", message: `Aggregate status written to status file: ${from.statusPath}` },
       keyLatchStatus,
-      ebpfProgramStatus: moduleStatus(redirector),
-      proxyListenerStatus: moduleStatus(listener),
-      telemetryLoggerStatus: { status: "UNKNOWN", message: "This version sends no telemetry." },
+      ebpfProgramStatus,
+      proxyListenerStatus,
+      telemetryLoggerStatus: parts.modules.telemetryLoggerStatus ?? { status: "UNKNOWN", message: "This version sends no telemetry." },
       proxyConnectionsCount: from.requests(),
     },
     proxyConnectionSummary: summaries.all,
     failedAuthenticateSummary: summaries.failed,
-    agentDetails: details(from, redirector.pinsExecutable, refusals),
+    agentDetails: { ...details(from, redirector.pinsExecutable, refusals), health: parts.notes, ...parts.details },
   };
 }
 
@@ -67,6 +86,11 @@ function keyStatus(from: StatusSources): ModuleStatus {
 
 function moduleStatus(part: { readonly running: boolean; readonly message: string }): ModuleStatus {
   return { status: part.running ? "RUNNING" : "STOPPED", message: cutMessage(part.message) };
+}
+
+/** A part that speaks for a module is heard when it failed, and has the word when both run. */
+function joined(own: ModuleStatus, fromPart: ModuleStatus | undefined): ModuleStatus {
+  return own.status === "RUNNING" && fromPart !== undefined && (fromPart.status === "STOPPED" || fromPart.message !== "") ? fromPart : own;
 }
 
 function localFileOf({ localFile }: EndpointGuard): Readonly<Record<string, unknown>> {
