@@ -48,6 +48,11 @@ function setUp(
     monotonicMs: () => nowMs,
     ...more,
   });
+  const askTwice = async (): Promise<readonly CallerLookup[]> => {
+    const admission = admit(PEER);
+    if (admission.kind === "admit") for (let n = 0; n < 2; n++) await admission.handle(new FakeExchange());
+    return lookups;
+  };
   const ask = async (): Promise<CallerLookup | undefined> => {
     const admission = admit(PEER);
     if (admission.kind === "refuse") return undefined;
@@ -58,6 +63,7 @@ function setUp(
   return {
     admit,
     ask,
+    askTwice,
     lose: () => {
       publishFailed += 1n;
     },
@@ -75,6 +81,16 @@ describe("admission", () => {
   test("a redirected connection is identified for the endpoint its connect went to", async () => {
     const found = await setUp(() => ok(record(1000))).ask();
     expect(found).toMatchObject({ kind: "identified", caller: { endpoint: "imds" } });
+  });
+
+  test("how long identification took is told with a connection's first request, once", async () => {
+    const { askTwice, pass } = setUp(() => ok(record(1000)), {
+      identify: async (from, endpoint) => {
+        pass(3);
+        return { endpoint, record: from, doubts: [], claims: {} as never };
+      },
+    });
+    expect((await askTwice()).map((lookup) => (lookup.kind === "identified" ? lookup.identifyMs : lookup.kind))).toEqual([3, undefined]);
   });
 
   test("T-05: a connection without a record is nobody's", async () => {

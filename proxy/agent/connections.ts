@@ -40,9 +40,15 @@ export function makeAdmission(ports: ConnectionPorts): (peer: Peer) => Admission
       return { kind: "refuse", reply: unavailable("", "too many connections", 1) };
     }
     open.set(owner, held + 1);
+    let asked = false;
     return {
       kind: "admit",
-      handle: async (exchange) => ports.handle(exchange, found.kind === "identifying" ? await found.lookup : found.lookup),
+      handle: async (exchange) => {
+        const lookup = found.kind === "identifying" ? await found.lookup : found.lookup;
+        const again = asked && lookup.kind === "identified";
+        asked = true;
+        await ports.handle(exchange, again ? { kind: "identified", caller: lookup.caller } : lookup);
+      },
       closed: () => {
         const left = (open.get(owner) ?? 1) - 1;
         if (left === 0) open.delete(owner);
@@ -64,8 +70,9 @@ export function makeAdmission(ports: ConnectionPorts): (peer: Peer) => Admission
     const endpoint: Endpoint | undefined = endpointAt(record.destinationAddress, record.destinationPort);
     // Only guarded addresses are redirected; anything else in a record is not ours to forward.
     if (endpoint === undefined) return { kind: "unknown", lookup: { kind: "not-redirected" } };
+    const acceptedMs = ports.monotonicMs();
     const lookup = ports.identify(record, endpoint, peer).then(
-      (caller): CallerLookup => ({ kind: "identified", caller }),
+      (caller): CallerLookup => ({ kind: "identified", caller, identifyMs: ports.monotonicMs() - acceptedMs }),
       (): CallerLookup => ({ kind: "record-lost" }),
     );
     return { kind: "identifying", uid: record.realUid, lookup };

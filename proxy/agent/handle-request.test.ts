@@ -255,6 +255,18 @@ describe("handleRequest", () => {
     expect([exchange.answers[0]?.status, exchange.forwarded.length, ends[0]?.reason]).toEqual([413, 0, "body-too-large"]);
   });
 
+  test("the end tells what was decided on, and how long each part took that was reached", async () => {
+    const durations = ({ end: { identifyMs, policyMs, hostMs } }: Awaited<ReturnType<typeof handle>>) => [identifyMs, policyMs, hostMs];
+    const lookup: CallerLookup = { kind: "identified", caller: caller("imds"), identifyMs: 2 };
+    const passed = await handle({ lookup, request: { target: "/metadata//Instance?x=1" } });
+    expect(passed.end.request).toMatchObject({ segments: ["metadata", "instance"], query: [{ name: "x", value: "1" }] });
+    expect(durations(passed)).toEqual([2, 0, 0]);
+    expect(durations(await handle({ snapshot: snapshotOf("enforce", DENY) }))).toEqual([undefined, 0, undefined]);
+    const ambiguous = await handle({ request: { target: "/a%00" } });
+    expect([ambiguous.end.reason, ambiguous.end.request]).toEqual(["ambiguous-target", undefined]);
+    expect(durations(await handle({ lookup: { kind: "not-redirected" } }))).toEqual([undefined, undefined, undefined]);
+  });
+
   test("a status report of 8 MB to HostGAPlugin is signed whole", async () => {
     const { exchange, end } = await handle({
       endpoint: "hostga",

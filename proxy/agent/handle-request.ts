@@ -6,6 +6,7 @@ import type { Caller } from "../core/caller.ts";
 import { type CanonicalRequest, canonicalise, METHODS, parseMethod } from "../core/canonical-request.ts";
 import { AUTHORIZATION_HEADER, endorse, type OutboundBody } from "../core/endorsement.ts";
 import { ENDPOINT_FACTS, MAX_STREAMED_BODY_BYTES } from "../core/endpoint.ts";
+import type { ModuleOutcome } from "../core/modules/module-entry.ts";
 import type { BodyFailure, Exchange, LocalReply, OutboundRequest } from "../core/ports.ts";
 import { refusal, unavailable } from "../core/replies.ts";
 import { unreachable } from "../core/result.ts";
@@ -16,31 +17,44 @@ import type { Snapshot } from "./key-keeper.ts";
 
 /** What became known about the far end of a connection. */
 export type CallerLookup =
-  | { readonly kind: "identified"; readonly caller: Caller }
+  | {
+      readonly kind: "identified";
+      readonly caller: Caller;
+      /** From accept until the caller was known; only for the first request of a connection. */
+      readonly identifyMs?: number | undefined;
+    }
   /** The connection did not come through the redirect: nobody knows where it wanted to go. */
   | { readonly kind: "not-redirected" }
   /** It did, but its record could not be kept or read. */
   | { readonly kind: "record-lost" };
 
-/** How a request ended, for its one log line, the summaries and the counters. */
+/** How a request ended, for its one log line, the summaries, the counters and the decision trail. */
 export interface RequestEnd {
   readonly event: "request-forwarded" | "request-denied" | "request-failed";
   readonly requestId: string;
   readonly caller: Caller | undefined;
   readonly method: string;
   readonly target: string;
+  /** What was decided on; undefined when there was no caller, no known method or no single reading. */
+  readonly request: CanonicalRequest | undefined;
   /** Status the client saw; 0 when it saw none. */
   readonly status: number;
   /** Stable word: docs/operations.md lists them. */
   readonly reason: string;
   readonly detail: string;
   readonly verdict: Verdict | undefined;
+  /** What policy modules answered, in the order they were asked. */
+  readonly modules: readonly ModuleOutcome[];
   readonly mode: string;
   /** The policy denied and audit mode let it pass. */
   readonly auditDeny: boolean;
   readonly endorsed: boolean;
   readonly epoch: number;
   readonly elapsedMs: number;
+  /** Undefined for what was not reached: identification (of a connection's first request), the decision, the host. */
+  readonly identifyMs: number | undefined;
+  readonly policyMs: number | undefined;
+  readonly hostMs: number | undefined;
 }
 
 export interface RequestPorts {
@@ -55,13 +69,18 @@ export interface RequestPorts {
 
 const KEY_RETRY_SECONDS = 2;
 const HOST_RETRY_SECONDS = 1;
+const NO_MODULES: readonly ModuleOutcome[] = [];
 
 export async function handleRequest(exchange: Exchange, lookup: CallerLookup, ports: RequestPorts): Promise<void> {
   const startedMs = ports.monotonicMs();
   const requestId = ports.nextRequestId();
   const { method, target } = exchange.head;
   const caller = lookup.kind === "identified" ? lookup.caller : undefined;
+  const identifyMs = lookup.kind === "identified" ? lookup.identifyMs : undefined;
   let snapshot = ports.snapshot(); // immutable; a request is decided on one snapshot, or decided again on the next
+  let request: CanonicalRequest | undefined;
+  let policyMs: number | undefined;
+  let hostMs: number | undefined;
 
   function end(event: RequestEnd["event"], status: number, reason: string, more: Partial<RequestEnd> = {}): void {
     const elapsedMs = ports.monotonicMs() - startedMs;
@@ -73,15 +92,20 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
       caller,
       method,
       target,
+      request,
       status,
       reason,
       detail: "",
       verdict: undefined,
+      modules: NO_MODULES,
       mode,
       auditDeny: false,
       endorsed: false,
       epoch,
       elapsedMs,
+      identifyMs,
+      policyMs,
+      hostMs,
       ...more,
     });
   }
@@ -91,12 +115,20 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
     end(refused.event, refused.reply.status, refused.reason, { detail: refused.detail ?? "", verdict: refused.verdict, ...more });
   }
 
+  function decideNow(asking: Caller): Permitted | Refused {
+    const beganMs = ports.monotonicMs();
+    const decision = decide(snapshot, asking, exchange, requestId);
+    policyMs = (policyMs ?? 0) + ports.monotonicMs() - beganMs;
+    request = decision.request;
+    return decision;
+  }
+
   const local = ports.answerLocally(exchange, caller);
   if (local !== undefined) return exchange.answer(await local);
 
   if (caller === undefined) return refuse(refuseUnknownCaller(lookup, requestId));
 
-  const first = decide(snapshot, caller, exchange, requestId);
+  const first = decideNow(caller);
   if (first.kind === "refused") return refuse(first);
 
   const body = first.exempt ? streamedBody(exchange) : await bufferedBody(exchange, ENDPOINT_FACTS[caller.endpoint].maxSignedBodyBytes);
@@ -106,7 +138,7 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
   // The body may have taken a while: rules or key may be others now, and the old ones must not decide any more.
   const decided = snapshot;
   snapshot = ports.snapshot();
-  const decision = snapshot === decided ? first : decide(snapshot, caller, exchange, requestId);
+  const decision = snapshot === decided ? first : decideNow(caller);
   if (decision.kind === "refused") return refuse(decision);
   const { permit, key } = decision;
 
@@ -119,7 +151,9 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
       reason: "ambiguous-request",
     });
 
+  const askedHostMs = ports.monotonicMs();
   const outcome = await exchange.forward(ENDPOINT_FACTS[caller.endpoint], outbound);
+  hostMs = ports.monotonicMs() - askedHostMs;
   const { verdict } = permit;
   const passed = { verdict, auditDeny: permit.softened, endorsed: key !== undefined };
   switch (outcome.kind) {
@@ -153,10 +187,12 @@ interface Refused {
   readonly reason: string;
   readonly detail?: string;
   readonly verdict?: Verdict;
+  readonly request?: CanonicalRequest;
 }
 
 interface Permitted {
   readonly kind: "permitted";
+  readonly request: CanonicalRequest;
   readonly permit: Permit;
   /** Undefined: leaves unsigned, because the host takes it so (exempt uploads) or does not look yet (audit without a key). */
   readonly key: LatchedKey | undefined;
@@ -188,25 +224,33 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
     const reply = refusal(405, requestId, "method not allowed", { headers: [["Allow", METHODS.join(", ")]], close: true });
     return { kind: "refused", event: "request-denied", reply, reason: "method-not-allowed" };
   }
-  const request = canonicalise(caller.endpoint, method, target);
-  if (!request.ok)
+  const reading = canonicalise(caller.endpoint, method, target);
+  if (!reading.ok)
     return {
       kind: "refused",
       event: "request-denied",
       reply: refusal(400, requestId, "ambiguous request target"),
       reason: "ambiguous-target",
-      detail: request.error,
+      detail: reading.error,
     };
+  const request = reading.value;
 
   const builtIn = judgeBuiltIn(caller.endpoint, caller.claims.runAsElevated, method, target);
   if (builtIn.kind === "refused")
-    return { kind: "refused", event: "request-denied", reply: refusal(403, requestId, "forbidden"), reason: builtIn.reason };
+    return { kind: "refused", event: "request-denied", reply: refusal(403, requestId, "forbidden"), reason: builtIn.reason, request };
 
   const exempt = builtIn.kind === "exempt";
-  const verdict = exempt ? exemptVerdict(guard) : evaluate(guard, request.value, caller);
+  const verdict = exempt ? exemptVerdict(guard) : evaluate(guard, request, caller);
   const permit = permitFor(verdict, guard.mode);
   if (permit === undefined)
-    return { kind: "refused", event: "request-denied", reply: refusal(403, requestId, "forbidden"), reason: verdict.reason, verdict };
+    return {
+      kind: "refused",
+      event: "request-denied",
+      reply: refusal(403, requestId, "forbidden"),
+      reason: verdict.reason,
+      verdict,
+      request,
+    };
 
   const key = !exempt && snapshot.channel.kind === "latched" ? snapshot.channel.key : undefined;
   if (key === undefined && !exempt && guard.mode === "enforce") {
@@ -216,9 +260,10 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
       reply: unavailable(requestId, "no key latched yet", KEY_RETRY_SECONDS),
       reason: "no-key",
       verdict,
+      request,
     };
   }
-  return { kind: "permitted", permit, key, exempt };
+  return { kind: "permitted", request, permit, key, exempt };
 }
 
 function evaluate(guard: EndpointGuard, request: CanonicalRequest, caller: Caller): Verdict {
