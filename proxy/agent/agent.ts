@@ -21,7 +21,7 @@ import { unavailable } from "../core/replies.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { makeComposeRules } from "./compose-rules.ts";
 import type { Config } from "./config.ts";
-import { isFailedAuthentication, makeSummaryCounter } from "./connection-summary.ts";
+import { makeConnectionSummaries } from "./connection-summary.ts";
 import { makeAdmission } from "./connections.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
 import { type PrepareRules, wantsExecutableHash } from "./guards.ts";
@@ -71,7 +71,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const startedMs = monotonicMs();
   const sinceStart = () => Math.round(monotonicMs() - startedMs);
   const readiness = makeReadiness(Date.now);
-  const summaries = { all: makeSummaryCounter(), failed: makeSummaryCounter() };
+  const summaries = makeConnectionSummaries(Date.now);
   const denials = makeDenialCounter(() => new Date());
   const statusParts = makeStatusParts(OWN_DETAILS);
   let requests = 0;
@@ -158,7 +158,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
         return read.ok ? read.value : undefined;
       },
       requests: () => requests,
-      summaries: () => ({ all: summaries.all.entries(), failed: summaries.failed.entries() }),
+      summaries: () => ({ all: summaries.all(), failed: summaries.failed() }),
       denials: () => ({ wouldDeny: denials.wouldDeny(), denied: denials.denied() }),
       parts: statusParts.read,
       statusPath: join(config.statusFolder, STATUS_FILE_NAME),
@@ -211,8 +211,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     status: currentStatus,
   });
   const ended = (end: RequestEnd) => {
-    summaries.all.count(end);
-    if (isFailedAuthentication(end)) summaries.failed.count(end);
+    summaries.count(end);
     denials.count(end);
     logRequestEnd(log, end);
   };

@@ -1,52 +1,47 @@
-// Counts who asked what and how it ended, for the status. Bounded whatever callers do: new combinations beyond the bound are
-// counted together in one entry named "other".
+// Counts who asked what and how it ended, for the status: all requests, and those that failed to authenticate.
+// Bounded by core/connection-tally.ts.
 
+import { type ConnectionTally, type CountedRequest, makeConnectionTally } from "../core/connection-tally.ts";
 import { ENDPOINT_FACTS } from "../core/endpoint.ts";
+import { reasonPhrase } from "../core/http-status.ts";
 import type { ConnectionSummary } from "../core/status.ts";
 import type { RequestEnd } from "./handle-request.ts";
 
-const MAX_ENTRIES = 256;
-const OTHER = "other";
-
-export interface SummaryCounter {
+export interface ConnectionSummaries {
   count(end: RequestEnd): void;
-  entries(): readonly ConnectionSummary[];
+  all(): readonly ConnectionSummary[];
+  failed(): readonly ConnectionSummary[];
 }
 
-export function makeSummaryCounter(maxEntries = MAX_ENTRIES): SummaryCounter {
-  const entries = new Map<string, ConnectionSummary>();
-
+/** @param nowMs - wall clock */
+export function makeConnectionSummaries(nowMs: () => number): ConnectionSummaries {
+  const all: ConnectionTally = makeConnectionTally(nowMs);
+  const failed: ConnectionTally = makeConnectionTally(nowMs);
   return {
     count(end) {
-      const entry = summarise(end);
-      const key = JSON.stringify(entry);
-      const known = entries.get(key);
-      if (known !== undefined) entries.set(key, { ...known, count: known.count + 1 });
-      else if (entries.size < maxEntries) entries.set(key, { ...entry, count: 1 });
-      else countOther(end);
+      const request = summarise(end);
+      all.count(request);
+      if (isFailedAuthentication(end)) failed.count(request);
     },
-    entries: () => [...entries.values()],
+    all: all.entries,
+    failed: failed.entries,
   };
-
-  function countOther(end: RequestEnd): void {
-    const entry = { ...summarise(end), userName: OTHER, userGroups: [], processCmdLine: OTHER, processFullPath: OTHER };
-    // One entry for each endpoint and status at most: those are ours or the host's words, not the caller's.
-    const key = `${OTHER} ${entry.ip}:${entry.port} ${entry.responseStatus}`;
-    entries.set(key, { ...entry, count: (entries.get(key)?.count ?? 0) + 1 });
-  }
 }
 
-function summarise(end: RequestEnd): Omit<ConnectionSummary, "count"> {
-  const { caller } = end;
+function summarise(end: RequestEnd): CountedRequest {
+  const { caller, status } = end;
   const facts = caller === undefined ? undefined : ENDPOINT_FACTS[caller.endpoint];
+  const claims = caller?.claims;
+  const phrase = reasonPhrase(status);
   return {
-    userName: caller?.claims.userName ?? "undefined",
+    user: claims === undefined ? "" : String(claims.userId),
+    userName: claims?.userName ?? "undefined",
+    userGroups: claims?.userGroups ?? [],
+    processFullPath: claims?.processFullPath ?? "",
+    processCmdLine: claims?.processCmdLine ?? "empty",
     ip: facts?.address ?? "",
     port: facts?.port ?? 0,
-    processCmdLine: caller?.claims.processCmdLine ?? "empty",
-    responseStatus: String(end.status),
-    userGroups: caller?.claims.userGroups ?? [],
-    processFullPath: caller?.claims.processFullPath ?? "",
+    responseStatus: phrase === undefined ? String(status) : `${status} ${phrase}`,
   };
 }
 

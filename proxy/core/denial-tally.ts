@@ -3,6 +3,7 @@
 // out what is known about others. Never holds a query value: those may be secrets.
 
 import type { Endpoint } from "./endpoint.ts";
+import { type Evicted, makeFairSlots } from "./fair-slots.ts";
 import { redactSecrets } from "./redact.ts";
 import { splitQuery } from "./request-target.ts";
 import { cutText, type DenialStatus } from "./status.ts";
@@ -51,7 +52,8 @@ export interface DenialExample {
 }
 
 export interface DenialTally {
-  count(denial: Denial): void;
+  /** @param times - how many such requests this one stands for */
+  count(denial: Denial, times?: number): void;
   /** Most first. */
   entries(): readonly DenialEntry[];
   /** All that were counted: the entries' counts and {@link other}. */
@@ -68,40 +70,28 @@ const MAX_SHOWN_CHARACTERS = 256;
 /** Users whose lost counts are remembered one by one. */
 const MAX_FORGOTTEN_USERS = 1024;
 
-type Slot = { -readonly [Member in keyof DenialEntry]: DenialEntry[Member] } & { readonly user: string };
+type Slot = { -readonly [Member in keyof DenialEntry]: DenialEntry[Member] };
 
 export function makeDenialTally(maxEntries = MAX_DENIAL_ENTRIES): DenialTally {
-  const slots = new Map<string, Slot>();
-  const slotsOfUser = new Map<string, number>();
+  const slots = makeFairSlots<Slot>(maxEntries, ({ count, missed }) => count + missed);
   // INVARIANT: a key of this user without a slot was never counted more often than this (at least `forgottenByAll`).
   const forgotten = new Map<string, number>();
   let forgottenByAll = 0;
   let total = 0;
   let other = 0;
 
-  function makeRoom(arriving: string): void {
-    const victim = findVictim(slots, slotsOfUser, arriving);
-    if (victim === undefined) return;
-    const [key, slot] = victim;
-    slots.delete(key);
-    other += slot.count;
-    const left = (slotsOfUser.get(slot.user) ?? 1) - 1;
-    if (left === 0) slotsOfUser.delete(slot.user);
-    else slotsOfUser.set(slot.user, left);
-    forget(slot.user, slot.count + slot.missed);
-  }
-
-  function forget(user: string, atMost: number): void {
+  function forget({ user, entry }: Evicted<Slot>): void {
+    other += entry.count;
     if (!forgotten.has(user) && forgotten.size >= MAX_FORGOTTEN_USERS) {
       forgottenByAll = Math.max(forgottenByAll, ...forgotten.values());
       forgotten.clear();
     }
-    forgotten.set(user, Math.max(atMost, forgotten.get(user) ?? 0));
+    forgotten.set(user, Math.max(entry.count + entry.missed, forgotten.get(user) ?? 0));
   }
 
   return {
-    count(denial) {
-      total++;
+    count(denial, times = 1) {
+      total += times;
       const path = `/${denial.segments
         .slice(0, 2)
         .map((segment) => cutText(segment, MAX_SEGMENT_CHARACTERS))
@@ -110,42 +100,25 @@ export function makeDenialTally(maxEntries = MAX_DENIAL_ENTRIES): DenialTally {
       const key = JSON.stringify([endpoint, ruleSetId, reason, rule, userName, exePath, path]);
       const known = slots.get(key);
       if (known !== undefined) {
-        known.count++;
+        known.count += times;
         known.lastSeenMs = atMs ?? known.lastSeenMs;
         return;
       }
       const user = userName ?? "";
-      if (slots.size >= maxEntries) makeRoom(user);
-      slotsOfUser.set(user, (slotsOfUser.get(user) ?? 0) + 1);
-      slots.set(key, {
-        ...{ user, endpoint, ruleSetId, reason, rule, userName, exePath, path, count: 1 },
-        missed: Math.max(forgotten.get(user) ?? 0, forgottenByAll),
+      const slot: Slot = {
+        ...{ endpoint, ruleSetId, reason, rule, userName, exePath, path, count: times, missed: 0 },
         firstSeenMs: atMs,
         lastSeenMs: atMs,
         example: { method: denial.method, target: withoutValues(denial.target), processId: denial.processId },
-      });
+      };
+      const evicted = slots.add(key, user, slot);
+      if (evicted !== undefined) forget(evicted);
+      slot.missed = Math.max(forgotten.get(user) ?? 0, forgottenByAll);
     },
-    entries: () => [...slots.values()].sort((a, b) => b.count - a.count).map(({ user: _, ...entry }) => entry),
+    entries: () => [...slots.entries()].map(([, slot]) => ({ ...slot })).sort((a, b) => b.count - a.count),
     total: () => total,
     other: () => other,
   };
-}
-
-/** The rarest entry of the user who has the most entries; the arriving user gives way itself when nobody has more. */
-function findVictim(
-  slots: ReadonlyMap<string, Slot>,
-  slotsOfUser: ReadonlyMap<string, number>,
-  arriving: string,
-): readonly [string, Slot] | undefined {
-  let fullest = arriving;
-  for (const [user, count] of slotsOfUser) if (count > (slotsOfUser.get(fullest) ?? 0)) fullest = user;
-  let victim: readonly [string, Slot] | undefined;
-  for (const candidate of slots) {
-    const slot = candidate[1];
-    if (slot.user !== fullest) continue;
-    if (victim === undefined || slot.count + slot.missed < victim[1].count + victim[1].missed) victim = candidate;
-  }
-  return victim;
 }
 
 /** The target for people: values may be secrets or long, names say what was asked. */

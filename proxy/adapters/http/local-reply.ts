@@ -1,30 +1,9 @@
 // Answers the agent makes itself, as bytes. Adds nothing but the length and what to do with the connection.
 
 import type { RequestHead } from "../../core/http-message.ts";
+import { reasonPhrase } from "../../core/http-status.ts";
 import type { LocalReply } from "../../core/ports.ts";
 import { renderField } from "./header-fields.ts";
-
-const REASONS: Readonly<Record<number, string>> = {
-  200: "OK",
-  202: "Accepted",
-  204: "No Content",
-  304: "Not Modified",
-  400: "Bad Request",
-  401: "Unauthorized",
-  403: "Forbidden",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  408: "Request Timeout",
-  413: "Content Too Large",
-  414: "URI Too Long",
-  417: "Expectation Failed",
-  421: "Misdirected Request",
-  429: "Too Many Requests",
-  431: "Request Header Fields Too Large",
-  500: "Internal Server Error",
-  501: "Not Implemented",
-  503: "Service Unavailable",
-};
 
 const FRAMING_NAME = /^(?:connection|content-length|transfer-encoding|keep-alive|trailer)$/i;
 
@@ -35,7 +14,7 @@ const FRAMING_NAME = /^(?:connection|content-length|transfer-encoding|keep-alive
  */
 export function renderLocalReply(reply: LocalReply, request: RequestHead | undefined, keep: boolean): Buffer {
   const { status, body } = reply;
-  let head = `HTTP/1.1 ${status} ${REASONS[status] ?? "Answer"}\r\n`;
+  let head = `HTTP/1.1 ${status} ${reasonPhrase(status) ?? "Answer"}\r\n`;
   for (const [name, value] of reply.headers) {
     if (!FRAMING_NAME.test(name)) head += renderField(name, value);
   }
