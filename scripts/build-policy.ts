@@ -36,7 +36,9 @@ function inputs(): string[] {
     .filter((name) => name.endsWith(".ts"))
     .sort()
     .map((name) => join(ENGINE, name));
-  const tools = ["scripts/build-policy.ts", "proxy/adapters/policy/wasm-binary.ts", "bun.lock"].map((path) => join(ROOT, path));
+  const tools = ["policy-wasm/sdk/bindings/as/abi.ts", "scripts/build-policy.ts", "proxy/adapters/policy/wasm-binary.ts", "bun.lock"].map(
+    (path) => join(ROOT, path),
+  );
   return [...engine, WIT, ...tools];
 }
 

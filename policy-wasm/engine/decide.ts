@@ -65,11 +65,11 @@ function readQuery(list: usize): void {
   const size = load<u32>(list, 4);
   for (let i: u32 = 0; i < size; i++) {
     const pair = pairs + <usize>i * A.QUERY_PARAMETER_BYTES;
-    const name = T.findText(nodes + L.SCOPE_QUERY_NAMES, load<u32>(pair), load<u32>(pair, 4));
+    const name = T.findText(nodes + L.SCOPE_QUERY_NAMES, load<u32>(pair, A.QUERY_PARAMETER_NAME), load<u32>(pair, A.QUERY_PARAMETER_NAME + 4));
     if (name == L.NONE) continue;
     const state = T.nameState(name);
-    const value = load<u32>(pair, 8);
-    const bytes = load<u32>(pair, 12);
+    const value = load<u32>(pair, A.QUERY_PARAMETER_VALUE);
+    const bytes = load<u32>(pair, A.QUERY_PARAMETER_VALUE + 4);
     if (!T.isTouched(state)) {
       T.touch(state);
       store<u32>(state, value, 4);

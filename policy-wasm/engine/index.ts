@@ -1,13 +1,13 @@
 // The rules engine's exports, as the canonical ABI of world `policy` wants them. scripts/build-policy.ts renames them to the
 // names of wit/policy.wit. Nothing is imported: the only thing this module can do is answer.
 
-import { settle, answer, isOutcome, DENY } from "./arguments";
+import { settle, answer, isOutcome, DENY, SETTLED_BYTES } from "./arguments";
 import { decide } from "./decide";
 import { allocate, endCall } from "./memory";
 import { checkTables, EMPTY, READY } from "./tables";
 
-const VALIDATED: usize = memory.data(12, 4);
-const CONFIGURED: usize = memory.data(12, 4);
+const VALIDATED: usize = memory.data(SETTLED_BYTES, 4);
+const CONFIGURED: usize = memory.data(SETTLED_BYTES, 4);
 
 export function cabi_realloc(old: usize, oldBytes: usize, align: usize, bytes: usize): usize {
   // INVARIANT: the tables are looked at before the first allocation, which lays out what must not be overwritten.
