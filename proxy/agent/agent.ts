@@ -16,6 +16,7 @@ import { makeIdentify } from "../adapters/proc/identify.ts";
 import { openKeyStore } from "../adapters/storage/key-store.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/storage/status-file.ts";
+import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import type { Admission, Log, Peer } from "../core/ports.ts";
 import { unavailable } from "../core/replies.ts";
 import { err, ok, type Result } from "../core/result.ts";
@@ -32,9 +33,6 @@ import { makeRedirectSwitch } from "./redirect.ts";
 import { logRequestEnd } from "./request-log.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
-
-export const LISTENER_ADDRESS = "127.0.0.1";
-export const LISTENER_PORT = 3080;
 
 const STATUS_INTERVAL_MS = 60_000;
 /** While the agent is young and nothing is settled yet, the host is asked every second. */

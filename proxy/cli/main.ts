@@ -1,6 +1,7 @@
 // The program: reads the command line and the config, then runs the agent until SIGTERM or SIGINT.
 // What only the daemon needs is imported only there, so that --version and --help start fast and load neither eBPF nor policy code.
 
+import { type Command, parseArguments } from "./arguments.ts";
 import { COMPILE_ITEM_COMMAND } from "./compile-command.ts";
 import { EXIT } from "./exit-code.ts";
 
@@ -11,32 +12,18 @@ const VERSION = typeof AGENT_VERSION === "string" ? AGENT_VERSION : "0.0.0-check
 const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests to Azure's metadata services
 
   azure-proxy-agent [--config FILE]   run in the foreground (default config: /etc/azure/proxy-agent.json)
+  azure-proxy-agent console [--config FILE]
+                                      the same, until Enter is pressed or standard input ends
+  azure-proxy-agent --status [--wait SECONDS]
+                                      is the agent ready? With --wait, asked again for that long (-s, -w)
   azure-proxy-agent report [OPTION]   what rules deny, or would deny under enforce (report --help)
   azure-proxy-agent policy TOOL       check, explain, test, compare, compile and suggest rules (policy --help)
-  azure-proxy-agent --version         print the version
-  azure-proxy-agent --help            print this text
+  azure-proxy-agent --version         print the version and nothing else (-v)
+  azure-proxy-agent --help            print this text (-h)
 
 Exit codes: 0 ended by a signal, 64 usage, 75 port taken, 77 capability missing (root, cgroup2, eBPF, libbpf1), 78 bad config
+Of --status: 0 ready, 1 not in time, 2 finished with an error; the reason is one line on standard output
 `;
-
-type Command =
-  | { readonly kind: "run"; readonly configPath: string | undefined }
-  | { readonly kind: "version" }
-  | { readonly kind: "help" }
-  | { readonly kind: "bad"; readonly message: string };
-
-export function parseArguments(argv: readonly string[]): Command {
-  let configPath: string | undefined;
-  for (let i = 0; i < argv.length; i++) {
-    const argument = argv[i] ?? "";
-    if (argument === "-v" || argument === "--version") return { kind: "version" };
-    if (argument === "-h" || argument === "--help") return { kind: "help" };
-    if (argument !== "--config") return { kind: "bad", message: `unknown argument "${argument}"` };
-    configPath = argv[++i];
-    if (configPath === undefined || configPath === "") return { kind: "bad", message: "--config wants the path of a file" };
-  }
-  return { kind: "run", configPath };
-}
 
 type Tool = (argv: readonly string[]) => number | Promise<number>;
 
@@ -72,12 +59,17 @@ async function runCommand(command: Command): Promise<void> {
       process.stderr.write(`azure-proxy-agent: ${command.message}\n\n${USAGE}`);
       process.exitCode = EXIT.usage;
       break;
+    case "status": {
+      const { status } = await import("./status.ts");
+      await status(command.waitSeconds);
+      break;
+    }
     case "run": {
       const { widenThreadPool } = await import("../adapters/native/thread-pool.ts");
       // Before anything uses the pool: its size is read once.
       widenThreadPool();
       const { run } = await import("./run.ts");
-      await run(VERSION, command.configPath);
+      await run(VERSION, command.configPath, command.console);
     }
   }
 }

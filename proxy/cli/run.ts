@@ -8,6 +8,7 @@ import { releaseStartUpMemory } from "../adapters/native/start-up-memory.ts";
 import { startAgent } from "../agent/agent.ts";
 import { type Config, DEFAULT_CONFIG_PATH, type LogLevel, parseConfig, renderConfigError } from "../agent/config.ts";
 import { compileItemCommand } from "./compile-command.ts";
+import { whenEnterIsPressed } from "./console.ts";
 import { EXIT } from "./exit-code.ts";
 
 const LEVEL: Readonly<Record<LogLevel, Level>> = { Error: "error", Warn: "warn", Info: "info", Debug: "debug", Trace: "debug" };
@@ -15,7 +16,8 @@ const LEVEL: Readonly<Record<LogLevel, Level>> = { Error: "error", Warn: "warn",
 /** By then the first rules are in force and the key is latched, if the host is there. */
 const SETTLED_MS = 1_500;
 
-export async function run(version: string, configPath: string | undefined): Promise<void> {
+/** @param isConsole - also ends when Enter is pressed or standard input ends */
+export async function run(version: string, configPath: string | undefined, isConsole: boolean): Promise<void> {
   const path = configPath ?? findConfig();
   const loaded = loadConfig(path);
   if (loaded === undefined) return fail(EXIT.config);
@@ -61,6 +63,7 @@ export async function run(version: string, configPath: string | undefined): Prom
   };
   process.once("SIGTERM", () => stop("SIGTERM"));
   process.once("SIGINT", () => stop("SIGINT"));
+  if (isConsole) whenEnterIsPressed(() => stop("console"));
 }
 
 function findConfig(): string {
