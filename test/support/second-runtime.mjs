@@ -1,4 +1,4 @@
-// Runs compiled policies in Node, that is in V8, through the same host glue that the agent uses. Plain JavaScript, because the Node
+// Runs compiled policies in Node, that is in V8, through the host glue that jco makes. Plain JavaScript, because the Node
 // of a stable distribution reads nothing else. Usage: node second-runtime.mjs CASES.json; prints the outcomes as JSON.
 //
 // CASES.json: { glue: path, policies: [{ core: path, calls: [{ request, caller }] }] }; numbers of 64 bits are texts.

@@ -1,14 +1,15 @@
-// Policy components as the agent runs them. Whatever goes wrong inside one (trap, exception, nonsense) is a deny with reason
+// The rules component as the agent runs it. Whatever goes wrong inside one (trap, exception, nonsense) is a deny with reason
 // `policy-failed`, and the next call gets a fresh instance. An exception must never come out of here, and doubt never allows.
 
 import { createHash } from "node:crypto";
 import type { Claims } from "../../core/caller.ts";
 import type { CanonicalRequest } from "../../core/canonical-request.ts";
+import { MAX_REASON_BYTES, type SeenHeader } from "../../core/modules/policy-question.ts";
 import type { Policy, PolicyDecision } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { type CoreExports, instantiateAuthorizer } from "./engine-artifact.ts";
+import type { ComponentPlan, CoreItem, LiftedFunction } from "../../core/wasm/component-plan.ts";
+import { type CompiledComponent, type ComponentInstance, startComponent } from "./component-instance.ts";
 import { type BinaryError, extractCoreModule } from "./wasm-binary.ts";
-import { type Authorizer, CORE_EXPORTS, toWitCaller, toWitRequest, type WitOutcome } from "./wit-world.ts";
 
 export { type CompileError, compilePolicy, readCompiledRules, renderCompileError } from "./compile-rules.ts";
 
@@ -26,17 +27,21 @@ export interface ComponentPolicy extends Policy {
   readonly failures: number;
 }
 
-export const MAX_REASON_BYTES = 256;
-export const MAX_RULE_BYTES = 4096;
-const MAX_LABELS = 16;
-const MAX_LABEL_NAME_BYTES = 64;
-const MAX_LABEL_VALUE_BYTES = 256;
-
 /** What a policy looks at beyond what every caller is known by. */
 export type PolicyNeeds = Pick<Policy, "wantsExecutableHash">;
 
 const FAILED: PolicyDecision = { kind: "deny", reason: "policy-failed", rule: "" };
 const NO_SETTINGS = new Uint8Array();
+const NO_HEADERS: readonly SeenHeader[] = [];
+
+/** Core names of a component with one core module, as component tools write them. */
+const INTERFACE = "azure:proxy-agent-policy/authorizer@1.0.0";
+const MEMORY = "memory";
+const REALLOC = "cabi_realloc";
+const FUNCTIONS = ["validate-settings", "configure", "evaluate"] as const;
+
+/** Our own engine is not metered and has its memory's maximum in its module (64 MiB); its answers are bound like all others. */
+const ENGINE_BUDGETS = { fuel: 0, memoryBytes: 1024 * 65_536, reasonBytes: MAX_REASON_BYTES };
 
 /** Lower-case hex SHA-256 of a component file. */
 export function policyIdOf(component: Uint8Array): string {
@@ -58,93 +63,88 @@ export function loadPolicy(component: Uint8Array, needs: PolicyNeeds = {}): Resu
   return trouble === undefined ? ok(policy) : err({ kind: "refused-to-start", cause: trouble });
 }
 
-function compileModule(core: Uint8Array): Result<WebAssembly.Module, PolicyLoadError> {
+function compileModule(core: Uint8Array): Result<CompiledComponent, PolicyLoadError> {
   let module: WebAssembly.Module;
   try {
     module = new WebAssembly.Module(Uint8Array.from(core));
   } catch (error) {
-    return err({ kind: "invalid-module", cause: describe(error) });
+    return err({ kind: "invalid-module", cause: error instanceof Error ? error.message : String(error) });
   }
   const wanted = WebAssembly.Module.imports(module)[0];
   if (wanted !== undefined) return err({ kind: "has-imports", found: `${wanted.module} ${wanted.name}` });
   const kinds = new Map(WebAssembly.Module.exports(module).map(({ name, kind }) => [name, kind]));
   const missing =
-    kinds.get(CORE_EXPORTS.memory) !== "memory"
-      ? CORE_EXPORTS.memory
-      : CORE_EXPORTS.functions.find((name) => kinds.get(name) !== "function");
-  return missing === undefined ? ok(module) : err({ kind: "missing-export", name: missing });
+    kinds.get(MEMORY) !== "memory"
+      ? MEMORY
+      : [REALLOC, ...FUNCTIONS.map((name) => `${INTERFACE}#${name}`)].find((name) => kinds.get(name) !== "function");
+  if (missing !== undefined) return err({ kind: "missing-export", name: missing });
+  return ok({ plan: planOfOne((name) => kinds.get(name) === "function"), modules: [module], fuelExport: undefined });
+}
+
+/** @param exported - whether the module has a function of that name: those that free results may be missing */
+function planOfOne(exported: (name: string) => boolean): ComponentPlan {
+  const item = (sort: CoreItem["sort"], name: string): CoreItem => ({ sort, instance: 0, name });
+  const lifted = (name: (typeof FUNCTIONS)[number]): LiftedFunction => {
+    const post = `cabi_post_${INTERFACE}#${name}`;
+    return {
+      function: item("func", `${INTERFACE}#${name}`),
+      memory: item("memory", MEMORY),
+      realloc: item("func", REALLOC),
+      postReturn: exported(post) ? item("func", post) : undefined,
+      encoding: "utf8",
+    };
+  };
+  return {
+    worldVersion: "1.0.0",
+    moduleCount: 1,
+    instances: [{ kind: "module", module: 0, imports: [] }],
+    validateSettings: lifted("validate-settings"),
+    configure: lifted("configure"),
+    evaluate: lifted("evaluate"),
+  };
 }
 
 class RunningPolicy implements ComponentPolicy {
   readonly policyId: string;
   readonly wantsExecutableHash: boolean;
-  readonly #module: WebAssembly.Module;
-  #authorizer: Authorizer | undefined;
+  readonly #component: CompiledComponent;
+  #instance: ComponentInstance | undefined;
   #failures = 0;
 
-  constructor(policyId: string, module: WebAssembly.Module, needs: PolicyNeeds) {
+  constructor(policyId: string, component: CompiledComponent, needs: PolicyNeeds) {
     this.policyId = policyId;
     this.wantsExecutableHash = needs.wantsExecutableHash === true;
-    this.#module = module;
+    this.#component = component;
   }
 
   get failures(): number {
     return this.#failures;
   }
 
-  /** Makes the first instance; says what went wrong, or undefined. */
+  /** Makes an instance; says what went wrong, or undefined. */
   start(): string | undefined {
-    try {
-      this.#authorizer = this.#instantiate();
-      return undefined;
-    } catch (error) {
-      return describe(error);
-    }
+    const started = startComponent(this.#component, ENGINE_BUDGETS);
+    if (!started.ok) return started.error.message;
+    const configured = started.value.configure(NO_SETTINGS);
+    if (!configured.ok) return configured.error.message;
+    if (configured.value !== undefined) return configured.value;
+    this.#instance = started.value;
+    return undefined;
   }
 
   evaluate(request: CanonicalRequest, claims: Claims): PolicyDecision {
-    try {
-      this.#authorizer ??= this.#instantiate();
-      const outcome = this.#authorizer.evaluate(toWitRequest(request), toWitCaller(claims), undefined);
-      if (isSensible(outcome)) return { kind: outcome.kind, reason: outcome.reason, rule: outcome.rule };
-    } catch {
-      // Trap, bad pointer, exhausted memory or stack: all the same to the caller, and counted below.
+    if (this.#instance !== undefined || this.start() === undefined) {
+      // Without header fields and clock: all that the rules component may see.
+      const question = { request, claims, headers: NO_HEADERS, uptimeSeconds: 0, unixSeconds: 0, soFar: undefined };
+      const answer = this.#instance?.evaluate(question);
+      if (answer?.ok) {
+        const { kind, reason, rule } = answer.value;
+        return { kind, reason, rule };
+      }
     }
-    // The glue lets some broken instances be called again; we do not.
-    this.#authorizer = undefined;
+    // Trap, bad pointer, exhausted memory or stack: all the same to the caller.
+    this.#instance = undefined;
     this.#failures++;
     return FAILED;
   }
-
-  #instantiate(): Authorizer {
-    const authorizer = instantiateAuthorizer(this.#module, withPosts);
-    authorizer.configure(NO_SETTINGS);
-    return authorizer;
-  }
-}
-
-/** A module may leave out the functions that free results; the glue may not be made to call nothing. */
-function withPosts(module: WebAssembly.Module): CoreExports {
-  const { exports } = new WebAssembly.Instance(module);
-  if (CORE_EXPORTS.posts.every((name) => name in exports)) return exports;
-  return Object.assign(Object.fromEntries(CORE_EXPORTS.posts.map((name) => [name, () => undefined])), exports);
-}
-
-/** Nothing a component answers is believed unread: kind, and every text's length and characters. */
-function isSensible(outcome: WitOutcome): boolean {
-  if (outcome.kind !== "allow" && outcome.kind !== "deny" && outcome.kind !== "abstain") return false;
-  if (outcome.reason.length > MAX_REASON_BYTES || !/^[\x20-\x7e]+$/.test(outcome.reason)) return false;
-  if (!fitsIn(outcome.rule, MAX_RULE_BYTES) || outcome.labels.length > MAX_LABELS) return false;
-  return outcome.labels.every(([name, value]) => fitsIn(name, MAX_LABEL_NAME_BYTES) && fitsIn(value, MAX_LABEL_VALUE_BYTES));
-}
-
-function fitsIn(text: string, maxBytes: number): boolean {
-  // A UTF-16 code unit is never more than three bytes of UTF-8: short texts need no count.
-  return text.length * 3 <= maxBytes || (text.length <= maxBytes && Buffer.byteLength(text) <= maxBytes);
-}
-
-function describe(error: unknown): string {
-  const payload = typeof error === "object" && error !== null && "payload" in error ? error.payload : undefined;
-  if (typeof payload === "string") return payload;
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,9 +1,12 @@
-// World `policy` of policy-wasm/wit/policy.wit as TypeScript sees it through the host glue, and the way from our own values to
-// it. Checked against the generated glue by every test that runs a component; jco's own declarations lie in build/policy/types.
+// The host glue that jco generates for world `policy`: the yardstick for our own, never part of the agent. The types are the world as
+// jco's JavaScript sees it; its own declarations lie in build/policy/types.
 
-import type { Claims } from "../../core/caller.ts";
-import type { CanonicalRequest, Method } from "../../core/canonical-request.ts";
-import type { Endpoint } from "../../core/endpoint.ts";
+// @ts-expect-error: made by the build
+import { instantiate as instantiateGlue } from "../../build/policy/glue/policy.js";
+import type { Claims } from "../../proxy/core/caller.ts";
+import type { CanonicalRequest, Method } from "../../proxy/core/canonical-request.ts";
+import type { Endpoint } from "../../proxy/core/endpoint.ts";
+import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
 
 export interface WitField {
   readonly name: string;
@@ -49,13 +52,25 @@ export interface Authorizer {
   evaluate(request: WitRequest, caller: WitCaller, soFar: WitOutcome | undefined): WitOutcome;
 }
 
-/** Core names that a module must export to be driven by the glue; the posts may be missing. */
-const INTERFACE = "azure:proxy-agent-policy/authorizer@1.0.0";
-export const CORE_EXPORTS = {
-  memory: "memory",
-  functions: ["cabi_realloc", `${INTERFACE}#validate-settings`, `${INTERFACE}#configure`, `${INTERFACE}#evaluate`],
-  posts: [`cabi_post_${INTERFACE}#validate-settings`, `cabi_post_${INTERFACE}#configure`, `cabi_post_${INTERFACE}#evaluate`],
-} as const;
+type Instantiate = (
+  getCoreModule: (path: string) => WebAssembly.Module,
+  imports: Readonly<Record<string, never>>,
+  instantiateCore: (module: WebAssembly.Module) => { readonly exports: Readonly<Record<string, unknown>> },
+) => { readonly authorizer: Authorizer };
+
+const instantiate: Instantiate = instantiateGlue;
+
+/**
+ * Runs core exports behind jco's glue. Throws what instantiation throws.
+ * @param exports - of the world's one core module, under the names that component tools give them
+ */
+export function instantiateAuthorizer(module: WebAssembly.Module, exports: Readonly<Record<string, unknown>>): Authorizer {
+  return instantiate(
+    () => module,
+    {},
+    () => ({ exports }),
+  ).authorizer;
+}
 
 const METHOD_CASES: Readonly<Record<Method, Lowercase<Method>>> = {
   GET: "get",
@@ -67,9 +82,20 @@ const METHOD_CASES: Readonly<Record<Method, Lowercase<Method>>> = {
   PATCH: "patch",
 };
 
-/** The request without header fields and clock: all that the rules component may see. */
-export function toWitRequest({ endpoint, method, segments, trailingSlash, query }: CanonicalRequest): WitRequest {
-  return { endpoint, method: METHOD_CASES[method], segments, trailingSlash, query, headers: [], uptimeSeconds: 0n, unixSeconds: 0n };
+/** @param seen - header fields and clock; left out: none, as for the rules component */
+export function toWitRequest(request: CanonicalRequest, seen: Partial<PolicyQuestion> = {}): WitRequest {
+  const { endpoint, method, segments, trailingSlash, query } = request;
+  const { headers = [], uptimeSeconds = 0, unixSeconds = 0 } = seen;
+  return {
+    endpoint,
+    method: METHOD_CASES[method],
+    segments,
+    trailingSlash,
+    query,
+    headers,
+    uptimeSeconds: BigInt(uptimeSeconds),
+    unixSeconds: BigInt(unixSeconds),
+  };
 }
 
 /** What is unknown stays absent. */
