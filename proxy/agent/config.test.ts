@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { DEFAULT_BUDGETS } from "../core/modules/module-budgets.ts";
 import { parseConfig, renderConfigError } from "./config.ts";
 
 const SHIPPED = {
@@ -31,6 +32,35 @@ describe("parseConfig", () => {
   test("replaces %NAME% in folders from the environment", () => {
     const found = parseConfig(JSON.stringify({ ...SHIPPED, logFolder: "/x/%BASE%/%UNSET%" }), { BASE: "b" });
     expect(found.ok && found.value.config.logFolder).toBe("/x/b/UNSET");
+  });
+
+  test("modules: defaults, budgets and folders", () => {
+    const plain = parseConfig(JSON.stringify(SHIPPED), {});
+    expect(plain.ok && plain.value.config).toMatchObject({
+      moduleFolder: undefined,
+      trustedKeysFolder: "/etc/azure/proxy-agent.d/trusted-keys",
+      requireSignedModules: false,
+      moduleBudgets: DEFAULT_BUDGETS,
+    });
+    const keys = { moduleFolder: "/m", trustedKeysFolder: "/k", requireSignedModules: true, moduleBudgets: { fuel: 20_000_000 } };
+    const found = parseConfig(JSON.stringify({ ...SHIPPED, ...keys }), {});
+    expect(found.ok && found.value.unknownKeys).toEqual([]);
+    expect(found.ok && found.value.config).toMatchObject({ ...keys, moduleBudgets: { ...DEFAULT_BUDGETS, fuel: 20_000_000 } });
+  });
+
+  test.each([
+    ["requireSignedModules", "true", "requireSignedModules"],
+    ["requireSignedModules", 1, "requireSignedModules"],
+    ["moduleFolder", "modules", "moduleFolder"],
+    ["trustedKeysFolder", ["/k"], "trustedKeysFolder"],
+    ["moduleBudgets", 5, "moduleBudgets"],
+    ["moduleBudgets", { fuel: 1 }, "moduleBudgets.fuel"],
+    ["moduleBudgets", { fuel: 1e12 }, "moduleBudgets.fuel"],
+    ["moduleBudgets", { memoryBytes: 1000 }, "moduleBudgets.memoryBytes"],
+    ["moduleBudgets", { Fuel: 10_000_000 }, "moduleBudgets.Fuel"],
+  ])("T-124: refuses %s %p", (key, value, named) => {
+    const found = parseConfig(JSON.stringify({ ...SHIPPED, [key]: value }), {});
+    expect(found.ok ? "taken" : found.error.key).toBe(named);
   });
 
   test("tells unknown keys instead of dropping them silently", () => {

@@ -1,6 +1,8 @@
 // The config file: /etc/azure/proxy-agent.json or the file named by --config. Every bad value is an error that names
 // the key, what was found and what is wanted; the agent never starts on half a config.
 
+import { DEFAULT_BUDGETS, parseBudgets } from "../core/modules/module-budgets.ts";
+import type { ModuleBudgets } from "../core/modules/module-entry.ts";
 import { err, ok, type Result } from "../core/result.ts";
 
 export const DEFAULT_CONFIG_PATH = "/etc/azure/proxy-agent.json";
@@ -25,6 +27,14 @@ export interface Config {
   /** Lines at this level and above go to standard output. */
   readonly journalLogLevel: LogLevel;
   readonly passForeignNamespaces: boolean;
+  /** Where policy modules are kept; undefined: beside the folder of keys. */
+  readonly moduleFolder: string | undefined;
+  /** Folder of the public keys whose signatures on modules count. */
+  readonly trustedKeysFolder: string;
+  /** A module without a signature of a trusted key is neither installed nor run. */
+  readonly requireSignedModules: boolean;
+  /** What a module gets that is installed without budgets of its own. */
+  readonly moduleBudgets: ModuleBudgets;
 }
 
 export interface ConfigError {
@@ -55,6 +65,10 @@ const KNOWN = [
   "fileLogLevel",
   "fileLogLevelForSystemEvents",
   "foreignNamespaces",
+  "moduleFolder",
+  "trustedKeysFolder",
+  "requireSignedModules",
+  "moduleBudgets",
 ];
 
 export interface ParsedConfig {
@@ -94,6 +108,10 @@ export function parseConfig(text: string, environment: Readonly<Record<string, s
     fileLogLevel: reader.level("fileLogLevel", "Info"),
     journalLogLevel: reader.level("fileLogLevelForSystemEvents", "Info"),
     passForeignNamespaces: reader.word("foreignNamespaces", ["refuse", "pass"], "refuse") === "pass",
+    moduleFolder: reader.optionalPath("moduleFolder"),
+    trustedKeysFolder: reader.optionalPath("trustedKeysFolder") ?? "/etc/azure/proxy-agent.d/trusted-keys",
+    requireSignedModules: reader.flag("requireSignedModules"),
+    moduleBudgets: reader.budgets("moduleBudgets"),
   };
   if (reader.error !== undefined) return err(reader.error);
   const unknownKeys = Object.keys(json).filter((key) => !KNOWN.includes(key) && !ACCEPTED_WITHOUT_EFFECT.includes(key));
@@ -159,6 +177,22 @@ class KeyReader {
     if (value === undefined || value === null) return fallback;
     const known = typeof value === "string" ? words.find((word) => word.toLowerCase() === value.toLowerCase()) : undefined;
     return known ?? this.#fail(key, value, `one of ${words.join(", ")}`, fallback);
+  }
+
+  /** False when it is not there; a word that only looks like one of the two is an error. */
+  flag(key: string): boolean {
+    const value = this.#json[key];
+    if (value === undefined || value === null) return false;
+    return typeof value === "boolean" ? value : this.#fail(key, value, "true or false", true);
+  }
+
+  budgets(key: string): ModuleBudgets {
+    const value = this.#json[key];
+    if (value === undefined || value === null) return DEFAULT_BUDGETS;
+    const budgets = parseBudgets(value, DEFAULT_BUDGETS);
+    if (budgets.ok) return budgets.value;
+    const { member, found, want } = budgets.error;
+    return this.#fail(member === "" ? key : `${key}.${member}`, found, want, DEFAULT_BUDGETS);
   }
 
   #fail<Value>(key: string, found: unknown, want: string, stand: Value): Value {

@@ -34,6 +34,8 @@ export interface ModuleEntry {
   readonly worldVersion: string;
   /** Id of the trusted key whose signature was verified, 16 upper-case hex digits; undefined: unsigned. */
   readonly signedBy: string | undefined;
+  /** Of the signature file, kept to be verified again with the keys that are trusted at the time; undefined: unsigned. */
+  readonly signatureSha256: string | undefined;
   /** The operator pinned the component's hash: another component under this name is refused. */
   readonly pinned: boolean;
 }
