@@ -4,10 +4,7 @@
 import { type Command, parseArguments } from "./arguments.ts";
 import { COMPILE_ITEM_COMMAND } from "./compile-command.ts";
 import { EXIT } from "./exit-code.ts";
-
-declare const AGENT_VERSION: string | undefined;
-/** Set at build time; a checkout run by bun says so. */
-const VERSION = typeof AGENT_VERSION === "string" ? AGENT_VERSION : "0.0.0-checkout";
+import { VERSION } from "./version.ts";
 
 const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests to Azure's metadata services
 
@@ -16,6 +13,7 @@ const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests t
                                       the same, until Enter is pressed or standard input ends
   azure-proxy-agent --status [--wait SECONDS]
                                       is the agent ready? With --wait, asked again for that long (-s, -w)
+  azure-proxy-agent doctor [OPTION]   what is missing or wrong on this machine, and what to do (doctor --help)
   azure-proxy-agent report [OPTION]   what rules deny, or would deny under enforce (report --help)
   azure-proxy-agent policy TOOL       check, explain, test, compare, compile and suggest rules (policy --help)
   azure-proxy-agent --version         print the version and nothing else (-v)
@@ -29,6 +27,7 @@ type Tool = (argv: readonly string[]) => number | Promise<number>;
 
 /** The commands beside the daemon, by their first word; each loads only its own code. They give their exit code. */
 const TOOLS: Readonly<Record<string, () => Promise<Tool>>> = {
+  doctor: async () => (await import("./doctor.ts")).doctor,
   report: async () => (await import("./report.ts")).report,
   policy: async () => (await import("./policy.ts")).policy,
   [COMPILE_ITEM_COMMAND]: async () => (await import("./compile-item.ts")).compileItemForDaemon,
