@@ -27,6 +27,7 @@ import { makeAdmission } from "./connections.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
 import { type PrepareRules, wantsExecutableHash } from "./guards.ts";
 import { handleRequest, type RequestEnd } from "./handle-request.ts";
+import { makeHostContactPart } from "./host-contact.ts";
 import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeReadiness } from "./readiness.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
@@ -139,6 +140,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     localNowMs: Date.now,
     monotonicMs,
   });
+
+  statusParts.add(makeHostContactPart({ keeper: keeper.report, localNowMs: Date.now, monotonicMs }));
 
   // ---- status -------------------------------------------------------------------------------------------------------
   const currentStatus = () =>

@@ -33,6 +33,8 @@ export interface KeeperReport {
   readonly keyIncarnationId: number | undefined;
   /** Monotonic ms of the last status the host answered; undefined: never. */
   readonly lastContactMs: number | undefined;
+  /** How far the host's clock is ahead of ours; undefined until the host has told its time. It tells whole seconds only. */
+  readonly clockOffsetMs: number | undefined;
 }
 
 interface Failure {
@@ -73,6 +75,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
     healthy: false,
     keyIncarnationId: undefined,
     lastContactMs: undefined,
+    clockOffsetMs: undefined,
   };
   let clock: HostClock | undefined;
   const renderDate = makeDateRenderer();
@@ -99,6 +102,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
     }
     const { status, hostDateMs } = answer.value;
     if (hostDateMs !== undefined) clock = { hostMs: hostDateMs, monotonicMs: ports.monotonicMs() };
+    const clockOffsetMs = hostDateMs === undefined ? report.clockOffsetMs : Math.round(hostDateMs - ports.localNowMs());
     await putRulesInForce(status);
     const key = await followKey(status);
     // The redirect follows the modes even when the key could not be had: an endpoint that was switched off must be let go,
@@ -110,6 +114,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
       healthy: key.healthy,
       keyIncarnationId: status.keyIncarnationId,
       lastContactMs: ports.monotonicMs(),
+      clockOffsetMs,
     });
   }
 

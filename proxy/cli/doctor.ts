@@ -17,6 +17,7 @@ import { checkPrograms } from "../core/doctor/check-programs.ts";
 import { checkStatus } from "../core/doctor/check-status.ts";
 import { broken, doubtful, type Finding, fine, renderFindings, worstOf } from "../core/doctor/finding.ts";
 import { ENDPOINT_FACTS, ENDPOINTS } from "../core/endpoint.ts";
+import { LISTENER_PORT } from "../core/listener-address.ts";
 import { parseLocalRules } from "../core/local-rules.ts";
 import { escapeForTerminal } from "../core/policy-tools/terminal-text.ts";
 import { EXIT } from "./exit-code.ts";
@@ -35,7 +36,6 @@ Run it as root.
 Exit codes: 0 nothing failed, 1 at least one FAIL, 64 usage
 `;
 
-const LISTENER_PORT = 3080;
 const MAX_KEY_FILES = 64;
 const RULE_FILES = ["IMDS_Rules.json", "WireServer_Rules.json"];
 const BPF_FS_MAGIC = "bpf";

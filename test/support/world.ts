@@ -11,7 +11,7 @@ import type { HostSettings } from "../host/settings.ts";
 import { requireSandbox } from "./sandbox.ts";
 
 const ROOT = join(import.meta.dir, "../..");
-const AGENT = join(ROOT, "dist/azure-proxy-agent");
+export const AGENT = join(ROOT, "dist/azure-proxy-agent");
 const START_LIMIT_MS = 10_000;
 
 export interface LogLine {

@@ -1,6 +1,7 @@
 // Can the agent reach the host, and callers the agent: packet filters, routes, the listener.
 
 import { ENDPOINT_FACTS, ENDPOINTS } from "../endpoint.ts";
+import { LISTENER_ADDRESS, LISTENER_PORT } from "../listener-address.ts";
 import { broken, doubtful, type Finding, fine } from "./finding.ts";
 import { passageThroughIptables } from "./iptables.ts";
 import { passageThroughNftables } from "./nftables.ts";
@@ -17,7 +18,7 @@ export interface NetworkFacts {
   readonly listener: { readonly kind: "answers"; readonly status: number } | { readonly kind: "silent"; readonly why: string };
 }
 
-const LISTENER = { address: "127.0.0.1", port: 3080 };
+const LISTENER = { address: LISTENER_ADDRESS, port: LISTENER_PORT };
 const NOBODY = 65_534;
 const ROOT = 0;
 
