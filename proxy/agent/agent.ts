@@ -17,7 +17,7 @@ import { openKeyStore } from "../adapters/storage/key-store.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/storage/status-file.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
-import type { Admission, Log, Peer } from "../core/ports.ts";
+import type { Admission, Log, Peer, RedirectCounters, Redirector } from "../core/ports.ts";
 import { unavailable } from "../core/replies.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { makeComposeRules } from "./compose-rules.ts";
@@ -29,6 +29,7 @@ import { type PrepareRules, wantsExecutableHash } from "./guards.ts";
 import { handleRequest, type RequestEnd } from "./handle-request.ts";
 import { makeHostContactPart } from "./host-contact.ts";
 import { makeKeyKeeper } from "./key-keeper.ts";
+import { makeMetricsService } from "./metrics-service.ts";
 import { makeReadiness } from "./readiness.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
 import { logRequestEnd } from "./request-log.ts";
@@ -60,6 +61,8 @@ export interface AgentEnvironment {
   readonly compileCommand: readonly string[];
   /** Ends each request's line; not used for anything else. */
   readonly log: Log;
+  /** Lines of that log that were lost so far. */
+  readonly logLinesDropped: () => number;
   /** Random, so that request ids of two runs differ. */
   readonly runId: string;
 }
@@ -75,6 +78,16 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const statusParts = makeStatusParts(OWN_DETAILS);
   let requests = 0;
   let stopping = false;
+  const metrics = makeMetricsService(config, log, {
+    versions: { version: environment.version, bun: Bun.version },
+    snapshot: () => keeper.snapshot(),
+    keeper: () => keeper.report(),
+    guarded: () => redirect.guarded(),
+    counters: () => readCounters(redirector),
+    connections: () => listener.connectionCount,
+    logLinesDropped: environment.logLinesDropped,
+    trail: () => undefined,
+  });
 
   // ---- listener: bound before anything can be redirected to it -----------------------------------------------------
   let admit: (peer: Peer) => Admission = () => ({ kind: "refuse", reply: unavailable("", "starting", 1) });
@@ -83,8 +96,10 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     port: LISTENER_PORT,
     limits: DEFAULT_HTTP_LIMITS,
     accept: (peer) => admit(peer),
-    onRefusal: (peer, responseStatus, detail) =>
-      log.info("request-denied", { reason: "malformed-head", responseStatus, detail, clientIp: peer.address, clientPort: peer.port }),
+    onRefusal: (peer, responseStatus, detail) => {
+      metrics.countMalformedHead();
+      log.info("request-denied", { reason: "malformed-head", responseStatus, detail, clientIp: peer.address, clientPort: peer.port });
+    },
     onError: (where, error) =>
       log.error("internal-error", { where, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   });
@@ -154,10 +169,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       redirector: () => ({ running: !stopping, message: redirectorMessage, pinsExecutable: redirector.pinsExecutable }),
       listener: () => ({ running: !stopping, message: listenerMessage }),
       guarded: redirect.guarded,
-      counters: () => {
-        const read = redirector.counters();
-        return read.ok ? read.value : undefined;
-      },
+      counters: () => readCounters(redirector),
       requests: () => requests,
       summaries: () => ({ all: summaries.all(), failed: summaries.failed() }),
       denials: () => ({ wouldDeny: denials.wouldDeny(), denied: denials.denied() }),
@@ -187,6 +199,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   let wokenMs = Number.NEGATIVE_INFINITY;
   async function pollAndSchedule(): Promise<void> {
     await keeper.poll();
+    metrics.countPoll();
     if (stopping) return;
     const eager = !keeper.report().healthy && monotonicMs() - startedMs < YOUNG_MS;
     pollTimer = setTimeout(startPoll, eager ? EAGER_POLL_MS : config.pollKeyStatusIntervalSeconds * 1000);
@@ -214,6 +227,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const ended = (end: RequestEnd) => {
     summaries.count(end);
     denials.count(end);
+    metrics.countRequest(end);
     logRequestEnd(log, end);
   };
   const requestPorts = {
@@ -226,7 +240,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     ended,
   };
   admit = makeAdmission({
-    redirector,
+    redirector: metrics.watchRecords(redirector),
     identify: makeIdentify({
       kernelProcessId: redirector.kernelProcessId,
       // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
@@ -234,7 +248,10 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       wantsExecutableHash: () => wantsExecutableHash(keeper.snapshot().guards),
     }),
     handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
-    refused: (peer, reason) => log.warn("connection-refused", { clientIp: peer.address, clientPort: peer.port, reason }),
+    refused: (peer, reason) => {
+      metrics.countRefusedConnection();
+      log.warn("connection-refused", { clientIp: peer.address, clientPort: peer.port, reason });
+    },
     limits: { perUser: Math.floor(listener.maxConnections / 4), direct: DIRECT_CONNECTIONS },
     monotonicMs,
   });
@@ -243,6 +260,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   readiness.setRedirector(true, redirectorMessage);
   startPoll();
   log.info("agent-ready", { version: environment.version, sinceStartMs: sinceStart() });
+  const metricsStarted = metrics.start();
 
   return ok({
     async stop() {
@@ -252,6 +270,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       // New connections go their direct way from here on; those that were redirected are still answered.
       redirect.release();
       await listener.stop(STOP_GRACE_MS);
+      await metricsStarted;
+      await metrics.stop();
       writeStatus();
       redirector[Symbol.dispose]();
     },
@@ -270,6 +290,11 @@ function makePrepareRules(statusFolder: string, compileCommand: readonly string[
     if (!kept.ok) log.warn("policy-file-not-written", { message: kept.error.message });
     return ok({ policy: policy.value, warnings });
   };
+}
+
+function readCounters(redirector: Pick<Redirector, "counters">): RedirectCounters | undefined {
+  const read = redirector.counters();
+  return read.ok ? read.value : undefined;
 }
 
 function openKernelRedirector(

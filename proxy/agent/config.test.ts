@@ -63,6 +63,15 @@ describe("parseConfig", () => {
     expect(found.ok ? "taken" : found.error.key).toBe(named);
   });
 
+  test("metrics are off unless the file wants them", () => {
+    const read = (more: object) => {
+      const parsed = parseConfig(JSON.stringify({ ...SHIPPED, ...more }), {});
+      return parsed.ok ? [parsed.value.config.metricsSocket, parsed.value.config.metricsTextfile] : [];
+    };
+    expect(read({})).toEqual(["", ""]);
+    expect(read({ metricsSocket: "", metricsTextfile: "/var/lib/metrics/agent.prom" })).toEqual(["", "/var/lib/metrics/agent.prom"]);
+  });
+
   test("tells unknown keys instead of dropping them silently", () => {
     const found = parseConfig(JSON.stringify({ ...SHIPPED, pollKeyStatusInterval: 5 }), {});
     expect(found.ok && found.value.unknownKeys).toEqual(["pollKeyStatusInterval"]);
@@ -89,6 +98,9 @@ describe("parseConfig", () => {
     ["fileLogLevel", "Loud"],
     ["fileLogLevelForSystemEvents", ""],
     ["foreignNamespaces", "allow"],
+    ["metricsSocket", "metrics.sock"],
+    ["metricsSocket", "/run/agent/"],
+    ["metricsTextfile", true],
   ])("refuses %s = %p and names the key", (key, value) => {
     const found = parseConfig(JSON.stringify({ ...SHIPPED, [key]: value }), {});
     expect(found.ok ? "accepted" : found.error.key).toBe(key);

@@ -35,6 +35,10 @@ export interface Config {
   readonly requireSignedModules: boolean;
   /** What a module gets that is installed without budgets of its own. */
   readonly moduleBudgets: ModuleBudgets;
+  /** Unix socket that metrics are served on; empty: none. */
+  readonly metricsSocket: string;
+  /** File with the same text for node_exporter; empty: none. */
+  readonly metricsTextfile: string;
 }
 
 export interface ConfigError {
@@ -69,6 +73,8 @@ const KNOWN = [
   "trustedKeysFolder",
   "requireSignedModules",
   "moduleBudgets",
+  "metricsSocket",
+  "metricsTextfile",
 ];
 
 export interface ParsedConfig {
@@ -112,6 +118,8 @@ export function parseConfig(text: string, environment: Readonly<Record<string, s
     trustedKeysFolder: reader.optionalPath("trustedKeysFolder") ?? "/etc/azure/proxy-agent.d/trusted-keys",
     requireSignedModules: reader.flag("requireSignedModules"),
     moduleBudgets: reader.budgets("moduleBudgets"),
+    metricsSocket: reader.pathOrNone("metricsSocket"),
+    metricsTextfile: reader.pathOrNone("metricsTextfile"),
   };
   if (reader.error !== undefined) return err(reader.error);
   const unknownKeys = Object.keys(json).filter((key) => !KNOWN.includes(key) && !ACCEPTED_WITHOUT_EFFECT.includes(key));
@@ -165,6 +173,14 @@ class KeyReader {
     if (value === undefined || value === null) return undefined;
     if (typeof value === "string" && value.startsWith("/") && !value.includes("\0")) return value;
     return this.#fail(key, value, "an absolute path", undefined);
+  }
+
+  /** Absent and `""` mean the same: none. */
+  pathOrNone(key: string): string {
+    const value = this.#json[key] ?? "";
+    if (value === "") return "";
+    if (typeof value === "string" && value.startsWith("/") && !value.endsWith("/") && !value.includes("\0")) return value;
+    return this.#fail(key, value, 'an absolute path of a file or ""', "");
   }
 
   level(key: string, fallback: LogLevel): LogLevel {

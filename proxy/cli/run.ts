@@ -22,7 +22,11 @@ export async function run(version: string, configPath: string | undefined, isCon
   const loaded = loadConfig(path);
   if (loaded === undefined) return fail(EXIT.config);
   const journal = process.env.JOURNAL_STREAM !== undefined;
-  const sink = makeDescriptorSink(1, (count) => renderLine("warn", "log-lines-dropped", { count }, journal, new Date()));
+  let linesDropped = 0;
+  const sink = makeDescriptorSink(1, (count) => {
+    linesDropped += count;
+    return renderLine("warn", "log-lines-dropped", { count }, journal, new Date());
+  });
   const log = makeLog(sink, LEVEL[loaded.config.journalLogLevel], journal, () => new Date());
   // Files that are made without an explicit mode are nobody else's business.
   process.umask(0o027);
@@ -47,6 +51,7 @@ export async function run(version: string, configPath: string | undefined, isCon
     executablePath: process.execPath,
     compileCommand: compileItemCommand(),
     log,
+    logLinesDropped: () => linesDropped,
     runId: randomBytes(4).toString("hex"),
   });
   if (!started.ok) return end(sink, log, started.error.kind === "listener" ? EXIT.temporary : EXIT.capability, started.error.message);
