@@ -4,6 +4,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { generateAs } from "../policy-wasm/sdk/generate-as.ts";
+import { generateC } from "../policy-wasm/sdk/generate-c.ts";
+import { generateRust } from "../policy-wasm/sdk/generate-rust.ts";
+import { generateTs } from "../policy-wasm/sdk/generate-ts.ts";
 import { parseWit } from "../policy-wasm/sdk/parse-wit.ts";
 
 const ROOT = dirname(import.meta.dir);
@@ -15,10 +18,16 @@ export function makeBindings(): ReadonlyMap<string, string> {
   const read = (path: string) => readFileSync(join(SDK, path), "utf8");
   const wit = parseWit(read("../wit/policy.wit"));
   const as = generateAs(wit, read("as/text.ts"));
+  const c = generateC(wit, read("c/text.h"), read("c/arena.c"));
   return new Map([
     ["as/abi.ts", as.abi],
     ["as/policy.ts", as.policy],
     ["as/exports.ts", as.exports],
+    ["as/runtime.ts", read("as/runtime.ts")],
+    ["c/policy.h", c.header],
+    ["c/policy.c", c.source],
+    ["rust/bindings.rs", generateRust(wit, read("rust/runtime.rs"))],
+    ["ts/policy.d.ts", generateTs(wit)],
   ]);
 }
 

@@ -232,6 +232,7 @@ function generateExports(wit: WitPackage): string {
     `import { ${functions.map(({ name }) => `${toCamel(name)} as ${toCamel(`policy-${name}`)}`).join(", ")} } from "../policy";`,
     "",
     "export function cabi_realloc(old: usize, oldBytes: usize, align: usize, bytes: usize): usize {",
+    "  __begin();",
     "  const fresh = __reserve(bytes, align);",
     "  if (old != 0 && oldBytes != 0) memory.copy(fresh, old, oldBytes < bytes ? oldBytes : bytes);",
     "  return fresh;",
@@ -251,13 +252,14 @@ function generateExport(called: WitFunction, types: Types): readonly string[] {
   const [only] = called.parameters;
   if (!spilled && (called.parameters.length !== 1 || only?.type.kind !== "list"))
     throw new Error(`cannot make AssemblyScript bindings: "${called.name}" takes neither one list nor a spilled record`);
-  const take = spilled ? [] : [`  const args = __reserve(8, 4);`, "  store<u32>(args, <u32>pointer);", "  store<u32>(args, length, 4);"];
+  const take = spilled ? [] : ["  const args = __reserve(8, 4);", "  store<u32>(args, <u32>pointer);", "  store<u32>(args, length, 4);"];
   const call = `${toCamel(`policy-${called.name}`)}(${readArguments.join(", ")})`;
   const lower =
     called.result.kind === "named" ? `lower${toPascal(called.result.name)}(${call}, ${area});` : `lowerError(${call}, ${area});`;
   return [
     `const ${area}: usize = memory.data(${bytes}, ${align});`,
     `export function ${name}(${spilled ? "args: usize" : "pointer: usize, length: u32"}): usize {`,
+    "  __begin();",
     ...take,
     `  ${lower}`,
     `  return ${area};`,

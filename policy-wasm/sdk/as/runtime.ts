@@ -5,15 +5,16 @@ const OBJECT_OVERHEAD: usize = 20;
 const BLOCK_OVERHEAD: usize = 4;
 const ALIGN_MASK: usize = 15;
 
-// @ts-ignore: decorator
-@lazy let floor: usize = (__heap_base + ALIGN_MASK) & ~ALIGN_MASK;
-// @ts-ignore: decorator
-@lazy let top: usize = floor;
+// Both are set at the first use: a module whose own constants need no set-up then has no start function.
+let floor: usize = 0;
+let top: usize = 0;
+let begun = false;
 
 /** Memory until the call is over. */
 // @ts-ignore: decorator
 @unsafe @global
 export function __reserve(bytes: usize, align: usize): usize {
+  if (top == 0) floor = top = (__heap_base + ALIGN_MASK) & ~ALIGN_MASK;
   const start = (top + align - 1) & ~(align - 1);
   const end = start + bytes;
   if (start < top || end < start) unreachable();
@@ -21,6 +22,16 @@ export function __reserve(bytes: usize, align: usize): usize {
   if (end > have && memory.grow(<i32>((end - have + 0xffff) >> 16)) < 0) unreachable();
   top = end;
   return start;
+}
+
+/** A call begins. What was allocated before the first one, by constants of the module, stays. */
+// @ts-ignore: decorator
+@unsafe @global
+export function __begin(): void {
+  if (begun) return;
+  begun = true;
+  __reserve(0, 1);
+  floor = top;
 }
 
 /** The call is over. */
@@ -42,6 +53,7 @@ export function __keep(): void {
 // @ts-ignore: decorator
 @unsafe @global
 export function __alloc(size: usize): usize {
+  if (top == 0) __reserve(0, 1);
   const payload = (top + BLOCK_OVERHEAD + ALIGN_MASK) & ~ALIGN_MASK;
   if (payload < top) unreachable();
   __reserve(payload - top, 1);

@@ -6,6 +6,7 @@ import { Bytes, CallerView, OutcomeView, RequestView, lowerError, lowerOutcome }
 import { validateSettings as policyValidateSettings, configure as policyConfigure, evaluate as policyEvaluate } from "../policy";
 
 export function cabi_realloc(old: usize, oldBytes: usize, align: usize, bytes: usize): usize {
+  __begin();
   const fresh = __reserve(bytes, align);
   if (old != 0 && oldBytes != 0) memory.copy(fresh, old, oldBytes < bytes ? oldBytes : bytes);
   return fresh;
@@ -13,6 +14,7 @@ export function cabi_realloc(old: usize, oldBytes: usize, align: usize, bytes: u
 
 const VALIDATE_SETTINGS: usize = memory.data(12, 4);
 export function validate_settings(pointer: usize, length: u32): usize {
+  __begin();
   const args = __reserve(8, 4);
   store<u32>(args, <u32>pointer);
   store<u32>(args, length, 4);
@@ -27,6 +29,7 @@ export function post_validate_settings(result: usize): void {
 
 const CONFIGURE: usize = memory.data(12, 4);
 export function configure(pointer: usize, length: u32): usize {
+  __begin();
   const args = __reserve(8, 4);
   store<u32>(args, <u32>pointer);
   store<u32>(args, length, 4);
@@ -41,6 +44,7 @@ export function post_configure(result: usize): void {
 
 const EVALUATE: usize = memory.data(28, 4);
 export function evaluate(args: usize): usize {
+  __begin();
   lowerOutcome(policyEvaluate(changetype<RequestView>(args + 0), changetype<CallerView>(args + 48), load<u8>(args + 144) == 1 ? changetype<OutcomeView>(args + 144 + 4) : null), EVALUATE);
   return EVALUATE;
 }
