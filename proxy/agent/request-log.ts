@@ -1,12 +1,13 @@
-// The one line a finished request leaves. Its fields are what fleet queries read, so names are a contract (docs/operations.md).
+// The one line a finished request leaves, or many equal ones together. Its fields are what fleet queries read, so names are a contract (docs/operations.md).
 
 import { ENDPOINT_FACTS } from "../core/endpoint.ts";
+import type { Repeats } from "../core/line-limit.ts";
 import type { Log, LogField } from "../core/ports.ts";
 import type { RequestEnd } from "./handle-request.ts";
 
 /** Denies and failures are told at info and warn; a request that went well at info, because audit mode lives from reading those. */
-export function logRequestEnd(log: Log, end: RequestEnd): void {
-  const fields = requestFields(end);
+export function logRequestEnd(log: Log, end: RequestEnd, repeats: Repeats): void {
+  const fields = { ...requestFields(end), ...repeats };
   if (end.event === "request-failed") log.warn(end.event, fields);
   else log.info(end.event, fields);
 }

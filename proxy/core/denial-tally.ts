@@ -54,11 +54,13 @@ export interface DenialExample {
 export interface DenialTally {
   /** @param times - how many such requests this one stands for */
   count(denial: Denial, times?: number): void;
+  /** Counts denials of which nothing more is known. */
+  countOther(times: number): void;
   /** Most first. */
   entries(): readonly DenialEntry[];
   /** All that were counted: the entries' counts and {@link other}. */
   total(): number;
-  /** Counted, but by entries that had to give way. */
+  /** Counted, but not by an entry: of those that had to give way, and those of which nothing was known. */
   other(): number;
 }
 
@@ -114,6 +116,10 @@ export function makeDenialTally(maxEntries = MAX_DENIAL_ENTRIES): DenialTally {
       const evicted = slots.add(key, user, slot);
       if (evicted !== undefined) forget(evicted);
       slot.missed = Math.max(forgotten.get(user) ?? 0, forgottenByAll);
+    },
+    countOther(times) {
+      total += times;
+      other += times;
     },
     entries: () => [...slots.entries()].map(([, slot]) => ({ ...slot })).sort((a, b) => b.count - a.count),
     total: () => total,

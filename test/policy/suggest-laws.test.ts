@@ -39,6 +39,8 @@ function randomRequest(random: Random): LoggedRequest {
     elevated: false,
     processId: 1,
     atMs: undefined,
+    repeated: 1,
+    unlisted: 0,
   };
 }
 

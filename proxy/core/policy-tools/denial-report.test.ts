@@ -204,6 +204,15 @@ describe("makeLogReporter", () => {
     expect(denied).toMatchObject({ total: 1, entries: [{ reason: "default-deny", count: 1 }] });
   });
 
+  test("counts what lines stand for, and what has no line", () => {
+    const reporter = makeLogReporter();
+    for (const more of [{ repeated: 240 }, { unlisted: 7 }]) {
+      const reading = readLogLine(line("request-denied", { reason: "default-deny", responseStatus: 403, ...more }));
+      if (reading.kind === "request") reporter.add(reading.request);
+    }
+    expect(reporter.result().denied).toMatchObject({ total: 248, other: 7, entries: [{ count: 241 }] });
+  });
+
   test("stays small, whatever the log says", () => {
     const reporter = makeLogReporter();
     for (let i = 0; i < 20_000; i++) {

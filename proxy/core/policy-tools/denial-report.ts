@@ -121,7 +121,8 @@ function countIn(tally: DenialTally, endpoint: Endpoint, request: LoggedRequest,
   const { method, url, rule, ruleSetId, userName, exePath, processId, atMs } = request;
   const canonical = canonicalise(endpoint, method, url);
   const segments = canonical.ok ? canonical.value.segments : [];
-  tally.count({ endpoint, ruleSetId, reason, rule, userName, exePath, segments, method, target: url, processId, atMs });
+  tally.count({ endpoint, ruleSetId, reason, rule, userName, exePath, segments, method, target: url, processId, atMs }, request.repeated);
+  tally.countOther(request.unlisted);
 }
 
 /** Only one endpoint's part; what is counted without an entry belongs to no endpoint and stays. */

@@ -67,7 +67,17 @@ describe("readLogLine", () => {
     ],
     ["Windows line ends", `request-forwarded ${JSON_TEXT}\r`, undefined],
   ])("reads %s", (_, line, atMs) => {
-    expect(requestOf(line)).toEqual({ ...READ, userGroups: [...READ.userGroups], atMs });
+    expect(requestOf(line)).toEqual({ ...READ, userGroups: [...READ.userGroups], atMs, repeated: 1, unlisted: 0 });
+  });
+
+  test.each([
+    [{ repeated: 240 }, 240, 0],
+    [{ unlisted: 7 }, 1, 7],
+    [{ repeated: "240", unlisted: -1 }, 1, 0],
+    [{ repeated: 1e300, unlisted: 1.5 }, 1, 0],
+    [{ repeated: 0, unlisted: null }, 1, 0],
+  ])("a line with %j stands for %d requests, and %d have none", (more, repeated, unlisted) => {
+    expect(requestOf(`request-denied ${JSON.stringify({ ...JSON.parse(JSON_TEXT), ...more })}`)).toMatchObject({ repeated, unlisted });
   });
 
   test("reads the reference's lines, whose outcome is in their status", () => {

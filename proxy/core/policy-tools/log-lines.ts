@@ -25,6 +25,10 @@ export interface LoggedRequest {
   readonly processId: number;
   /** Milliseconds since 1970; undefined when the line does not say. */
   readonly atMs: number | undefined;
+  /** So many equal requests the line stands for, itself included. */
+  readonly repeated: number;
+  /** So many other requests of the same user and outcome that have no line. */
+  readonly unlisted: number;
 }
 
 export type LineReading =
@@ -98,6 +102,8 @@ function readRequest(head: string, json: Fields, atMs: number | undefined): Line
       elevated: json.runAsElevated === true || json.runAsElevated === "true",
       processId: typeof json.processId === "number" ? json.processId : 0,
       atMs,
+      repeated: Math.max(1, countOf(json.repeated)),
+      unlisted: countOf(json.unlisted),
     },
   };
 }
@@ -116,6 +122,14 @@ function statusOf(value: unknown): number | undefined {
 /** For lines that name no event: the statuses by which the reference refuses. */
 function outcomeOf(status: number | undefined): LoggedRequest["outcome"] {
   return status === 403 || status === 421 ? "denied" : "forwarded";
+}
+
+/** Far more than the agent folds into one line. */
+const MAX_COUNT = 1_000_000_000;
+
+/** Of a line that gives no count, or no sensible one, 0. */
+function countOf(value: unknown): number {
+  return typeof value === "number" && Number.isInteger(value) && value > 0 && value <= MAX_COUNT ? value : 0;
 }
 
 function textOf(value: unknown): string {

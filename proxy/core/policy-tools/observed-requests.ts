@@ -44,6 +44,7 @@ export type UncoveredReason =
   | "too-many"
   | "rare"
   | "never-served"
+  | "unlisted"
   | "other";
 
 export const UNCOVERED_TEXTS: Readonly<Record<UncoveredReason, string>> = {
@@ -56,6 +57,7 @@ export const UNCOVERED_TEXTS: Readonly<Record<UncoveredReason, string>> = {
   rare: "it was seen less often than --min-count says",
   "never-served":
     "it leaves out a parameter that its caller gives elsewhere, and the host never answered it well: a privilege for it would allow every value. SDKs probe so, and take a refusal as a sign that the service is there",
+  unlisted: "the log says only how many they were: their user asked for more different things than it takes lines for",
   other: "more kinds than are listed one by one",
 };
 
@@ -207,9 +209,9 @@ export function makeObserver(endpoints: readonly Endpoint[], options: { readonly
     const room = callerRoom(caller.selectors.userName, logged, caller.selectors, caller.note);
     const shape = room === undefined ? undefined : shapeRoom(room, endpoint, shaped.value);
     if (room === undefined || shape === undefined) return "too-many";
-    room.count++;
-    shape.count++;
-    if (status === undefined || status < 400 || outcome !== "forwarded") shape.served++;
+    room.count += logged.repeated;
+    shape.count += logged.repeated;
+    if (status === undefined || status < 400 || outcome !== "forwarded") shape.served += logged.repeated;
     keepRequest(shape, shaped.value.request, url);
     return undefined;
   }
@@ -217,17 +219,19 @@ export function makeObserver(endpoints: readonly Endpoint[], options: { readonly
   return {
     add(logged) {
       const { endpoint } = logged;
+      const { repeated, unlisted, userName } = logged;
       if (endpoint === undefined || !endpoints.includes(endpoint)) {
-        elsewhere++;
+        elsewhere += repeated + unlisted;
         return;
       }
-      requests++;
+      requests += repeated + unlisted;
+      if (unlisted > 0) uncovered.add(userName, undefined, "", "unlisted", unlisted);
       if (logged.elevated && isExemptFromSignature(endpoint, logged.method, logged.url)) {
-        exempt++;
+        exempt += repeated;
         return;
       }
       const why = judge(logged, endpoint);
-      if (why !== undefined) uncovered.add(logged.userName, logged.exePath, describeRequest(endpoint, logged), why, 1);
+      if (why !== undefined) uncovered.add(userName, logged.exePath, describeRequest(endpoint, logged), why, repeated);
     },
     result: () => ({
       callers: [...callers.values()].map((caller) => ({

@@ -22,6 +22,8 @@ function logged(known: Partial<LoggedRequest>): LoggedRequest {
     elevated: false,
     processId: 1,
     atMs: undefined,
+    repeated: 1,
+    unlisted: 0,
     ...known,
   };
 }
@@ -75,6 +77,12 @@ describe("suggestRules", () => {
       },
     });
     expect(parseRuleItem(item)).toMatchObject({ ok: true, value: { warnings: [] } });
+  });
+
+  test("counts what lines stand for, and tells of requests that have no line", () => {
+    const observed = observe([{ repeated: 240 }, { unlisted: 7 }]);
+    expect([observed.requests, observed.callers[0]?.count]).toEqual([248, 241]);
+    expect(observed.uncovered).toMatchObject([{ userName: "alice", why: "unlisted", count: 7 }]);
   });
 
   test("the order of lines does not matter", () => {
