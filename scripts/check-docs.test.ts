@@ -167,7 +167,7 @@ describe("facts in the code", () => {
   });
 
   test("events of the log, of requests, and of the log about itself", () => {
-    const text = 'readonly event: "request-a" | "request-b";\n log.debug("seen", x); renderLine("warn", "log-lines-lost", x)';
+    const text = 'readonly event: "request-a" | "request-b";\n log.debug("seen", x); makeLine("warn", "log-lines-lost", x)';
     expect(words(findLogEvents(source(text)))).toEqual(["seen", "request-a", "request-b", "log-lines-lost"]);
   });
 

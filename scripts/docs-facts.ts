@@ -23,7 +23,7 @@ export function findLogEvents(sources: readonly Source[]): readonly Fact[] {
   const written = find(sources, [/\blog\.(?:error|warn|info|debug)\(\s*"([a-z-]+)"/g]);
   const ends = sources.flatMap((source) => unionWords(source, /readonly event: ([^;]+);/));
   // Lines that the log writes about itself.
-  const ownLines = find(sources, [/\brenderLine\("[a-z]+", "([a-z-]+)"/g]);
+  const ownLines = find(sources, [/\bmakeLine\("[a-z]+", "([a-z-]+)"/g]);
   return firstOfEach([...written, ...ends, ...ownLines]);
 }
 

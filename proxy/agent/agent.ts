@@ -32,7 +32,7 @@ import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeMetricsService } from "./metrics-service.ts";
 import { makeReadiness } from "./readiness.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
-import { logRequestEnd } from "./request-log.ts";
+import { makeRequestLines } from "./request-lines.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
 
@@ -76,6 +76,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const summaries = makeConnectionSummaries(Date.now);
   const denials = makeDenialCounter(() => new Date());
   const statusParts = makeStatusParts(OWN_DETAILS);
+  const lines = makeRequestLines(log, monotonicMs);
   let requests = 0;
   let stopping = false;
   const metrics = makeMetricsService(config, log, {
@@ -98,7 +99,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     accept: (peer) => admit(peer),
     onRefusal: (peer, responseStatus, detail) => {
       metrics.countMalformedHead();
-      log.info("request-denied", { reason: "malformed-head", responseStatus, detail, clientIp: peer.address, clientPort: peer.port });
+      lines.headRefused(peer, responseStatus, detail);
     },
     onError: (where, error) =>
       log.error("internal-error", { where, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
@@ -228,7 +229,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     summaries.count(end);
     denials.count(end);
     metrics.countRequest(end);
-    logRequestEnd(log, end);
+    lines.ended(end);
   };
   const requestPorts = {
     snapshot: keeper.snapshot,
@@ -250,7 +251,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
     refused: (peer, reason) => {
       metrics.countRefusedConnection();
-      log.warn("connection-refused", { clientIp: peer.address, clientPort: peer.port, reason });
+      lines.connectionRefused(peer, reason);
     },
     limits: { perUser: Math.floor(listener.maxConnections / 4), direct: DIRECT_CONNECTIONS },
     monotonicMs,
@@ -272,6 +273,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       await listener.stop(STOP_GRACE_MS);
       await metricsStarted;
       await metrics.stop();
+      lines.settle();
       writeStatus();
       redirector[Symbol.dispose]();
     },

@@ -3,15 +3,13 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Level, type LineSink, makeDescriptorSink, makeLog, renderLine } from "../adapters/log/lines.ts";
 import { releaseStartUpMemory } from "../adapters/native/start-up-memory.ts";
 import { startAgent } from "../agent/agent.ts";
-import { type Config, DEFAULT_CONFIG_PATH, type LogLevel, parseConfig, renderConfigError } from "../agent/config.ts";
+import { type Config, DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
+import { type Logs, openLogs } from "../agent/log-outputs.ts";
 import { compileItemCommand } from "./compile-command.ts";
 import { whenEnterIsPressed } from "./console.ts";
 import { EXIT } from "./exit-code.ts";
-
-const LEVEL: Readonly<Record<LogLevel, Level>> = { Error: "error", Warn: "warn", Info: "info", Debug: "debug", Trace: "debug" };
 
 /** By then the first rules are in force and the key is latched, if the host is there. */
 const SETTLED_MS = 1_500;
@@ -21,15 +19,12 @@ export async function run(version: string, configPath: string | undefined, isCon
   const path = configPath ?? findConfig();
   const loaded = loadConfig(path);
   if (loaded === undefined) return fail(EXIT.config);
-  const journal = process.env.JOURNAL_STREAM !== undefined;
-  let linesDropped = 0;
-  const sink = makeDescriptorSink(1, (count) => {
-    linesDropped += count;
-    return renderLine("warn", "log-lines-dropped", { count }, journal, new Date());
-  });
-  const log = makeLog(sink, LEVEL[loaded.config.journalLogLevel], journal, () => new Date());
   // Files that are made without an explicit mode are nobody else's business.
   process.umask(0o027);
+  const logs = openLogs(loaded.config, process.geteuid?.() ?? 0, process.env.JOURNAL_STREAM !== undefined, () => new Date());
+  const { log } = logs;
+  // Also where there are no files: the signal's own effect would be the end of the process.
+  process.on("SIGHUP", logs.reopen);
   log.info("agent-starting", { version, config: path, pid: process.pid });
   for (const key of loaded.unknownKeys) log.warn("config-key-unknown", { key, config: path });
 
@@ -45,16 +40,16 @@ export async function run(version: string, configPath: string | undefined, isCon
   );
 
   if (process.geteuid?.() !== 0)
-    return end(sink, log, EXIT.capability, `cannot run: the agent needs root, found uid ${String(process.geteuid?.())}`);
+    return end(logs, EXIT.capability, `cannot run: the agent needs root, found uid ${String(process.geteuid?.())}`);
   const started = await startAgent(loaded.config, {
     version,
     executablePath: process.execPath,
     compileCommand: compileItemCommand(),
     log,
-    logLinesDropped: () => linesDropped,
+    logLinesDropped: logs.dropped,
     runId: randomBytes(4).toString("hex"),
   });
-  if (!started.ok) return end(sink, log, started.error.kind === "listener" ? EXIT.temporary : EXIT.capability, started.error.message);
+  if (!started.ok) return end(logs, started.error.kind === "listener" ? EXIT.temporary : EXIT.capability, started.error.message);
 
   setTimeout(releaseStartUpMemory, SETTLED_MS).unref();
 
@@ -62,7 +57,7 @@ export async function run(version: string, configPath: string | undefined, isCon
     log.info("agent-stopping", { signal });
     void started.value.stop().then(async () => {
       log.info("agent-stopped", { signal });
-      await sink.flush();
+      await logs.flush();
       process.exit(EXIT.ok);
     });
   };
@@ -90,14 +85,9 @@ function loadConfig(path: string): { readonly config: Config; readonly unknownKe
   return undefined;
 }
 
-async function end(
-  sink: LineSink,
-  log: { error(event: string, fields: Readonly<Record<string, string>>): void },
-  code: number,
-  message: string,
-): Promise<void> {
+async function end({ log, flush }: Logs, code: number, message: string): Promise<void> {
   log.error("agent-cannot-start", { message });
-  await sink.flush();
+  await flush();
   process.stderr.write(`azure-proxy-agent: ${message}\n`);
   fail(code);
 }

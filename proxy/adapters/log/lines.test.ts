@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { makeDescriptorSink, makeLog, renderLine } from "./lines.ts";
+import type { LogField } from "../../core/ports.ts";
+import { type Level, type LogLine, makeLine, makeLog, renderJournalLine, renderTextLine } from "./lines.ts";
 
 const NOW = new Date(Date.UTC(2026, 0, 2, 3, 4, 5, 678));
+
+function renderLine(level: Level, event: string, fields: Readonly<Record<string, LogField>>, journal: boolean, at: Date): string {
+  return (journal ? renderJournalLine : renderTextLine)(makeLine(level, event, fields, at));
+}
 
 describe("renderLine", () => {
   test("the journal gets the priority, a file gets the time", () => {
@@ -42,55 +44,26 @@ describe("renderLine", () => {
 describe("makeLog", () => {
   test("writes the threshold and what is graver", () => {
     const lines: string[] = [];
-    const log = makeLog({ write: (line) => lines.push(line), flush: () => Promise.resolve() }, "warn", true, () => NOW);
+    const log = makeLog([{ threshold: "warn", take: (line) => lines.push(renderJournalLine(line)) }], () => NOW);
     log.error("e", {});
     log.warn("w", {});
     log.info("i", {});
     log.debug("d", {});
     expect(lines).toEqual(["<3>e {}", "<4>w {}"]);
   });
-});
 
-const renderLost = (count: number) => `lost ${count}`;
-
-describe("makeDescriptorSink", () => {
-  test("writes every line in order", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "log-lines-"));
-    const descriptor = openSync(join(folder, "out"), "w");
-    try {
-      const sink = makeDescriptorSink(descriptor, renderLost);
-      const lines = Array.from({ length: 5_000 }, (_, n) => `line ${n}`);
-      for (const line of lines) sink.write(line);
-      await sink.flush();
-      expect(readFileSync(join(folder, "out"), "utf8")).toBe(`${lines.join("\n")}\n`);
-    } finally {
-      closeSync(descriptor);
-      rmSync(folder, { recursive: true });
-    }
-  });
-
-  test("drops and counts when the reader stalls, instead of growing", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "log-lines-"));
-    const descriptor = openSync(join(folder, "out"), "w");
-    try {
-      const sink = makeDescriptorSink(descriptor, renderLost);
-      for (let n = 0; n < 2_000; n++) sink.write("x".repeat(10_000));
-      await sink.flush();
-      const text = readFileSync(join(folder, "out"), "utf8");
-      const kept = text.split("x\n").length - 1;
-      expect(text).toEndWith(`lost ${2_000 - kept}\n`);
-      expect(text.length).toBeLessThan(8.5 * 1024 * 1024);
-    } finally {
-      closeSync(descriptor);
-      rmSync(folder, { recursive: true });
-    }
-  });
-
-  test("a reader that is gone does not throw", async () => {
-    const descriptor = openSync("/dev/full", "w");
-    const sink = makeDescriptorSink(descriptor, renderLost);
-    sink.write("lost");
-    expect(await sink.flush()).toBeUndefined();
-    closeSync(descriptor);
+  test("every output takes what its threshold says, and one that is added later takes the rest", () => {
+    const [warnings, all]: [LogLine[], LogLine[]] = [[], []];
+    const outputs = [{ threshold: "warn" as Level, take: (line: LogLine) => void warnings.push(line) }];
+    const log = makeLog(outputs, () => NOW);
+    log.info("before", {});
+    outputs.push({ threshold: "debug", take: (line) => void all.push(line) });
+    log.debug("after", { a: 1 });
+    log.warn("both", {});
+    expect(warnings.map(({ event }) => event)).toEqual(["both"]);
+    expect(all).toEqual([
+      { level: "debug", event: "after", json: '{"a":1}', at: NOW },
+      { level: "warn", event: "both", json: "{}", at: NOW },
+    ]);
   });
 });
