@@ -27,7 +27,7 @@ export interface CompiledComponent {
   readonly plan: ComponentPlan;
   readonly modules: readonly WebAssembly.Module[];
   /** Undefined: not metered. Only for components that we made ourselves. */
-  readonly fuelExport: string | undefined;
+  readonly fuelImport: PreparedComponent["fuelImport"] | undefined;
 }
 
 /** One started component. After a fault it must be dropped: nothing is known of its state. */
@@ -46,7 +46,7 @@ export interface ComponentInstance {
 export async function compileComponent(prepared: PreparedComponent): Promise<Result<CompiledComponent, ComponentFault>> {
   try {
     const modules = await Promise.all(prepared.modules.map((module) => WebAssembly.compile(Uint8Array.from(module))));
-    return ok({ plan: prepared.plan, modules, fuelExport: prepared.fuelExport });
+    return ok({ plan: prepared.plan, modules, fuelImport: prepared.fuelImport });
   } catch (error) {
     return err({ kind: "unusable", message: `cannot compile a core module: ${describe(error)}` });
   }
@@ -57,7 +57,8 @@ export function startComponent(component: CompiledComponent, budgets: ModuleBudg
   try {
     return ok(new RunningComponent(component, budgets));
   } catch (error) {
-    const kind = error instanceof UnusablePlan ? "unusable" : "cannot-start";
+    const unusable = error instanceof UnusablePlan || error instanceof WebAssembly.LinkError;
+    const kind = unusable ? "unusable" : "cannot-start";
     return err({ kind, message: describe(error) });
   }
 }
@@ -75,15 +76,18 @@ class RunningComponent implements ComponentInstance {
   readonly #meter: Meter;
   readonly #maxReasonBytes: number;
 
-  constructor({ plan, modules, fuelExport }: CompiledComponent, budgets: ModuleBudgets) {
-    const { instances, started } = instantiateAll(plan, modules);
+  constructor({ plan, modules, fuelImport }: CompiledComponent, budgets: ModuleBudgets) {
+    const fuel = fuelImport === undefined ? undefined : new WebAssembly.Global({ value: "i64", mutable: true }, BigInt(budgets.fuel));
+    const own =
+      fuelImport === undefined || fuel === undefined ? undefined : { name: fuelImport.module, exports: nameless(fuelImport.name, fuel) };
+    const instances = instantiateAll(plan, modules, own);
     this.#maxReasonBytes = budgets.reasonBytes;
     const memories = new Set<WebAssembly.Memory>();
     const bind = (lifted: LiftedFunction) => new GuestFunction(lifted, instances, memories);
     this.#validateSettings = bind(plan.validateSettings);
     this.#configure = bind(plan.configure);
     this.#evaluate = bind(plan.evaluate);
-    this.#meter = new Meter(fuelExport === undefined ? [] : findFuel(started, fuelExport), [...memories], budgets);
+    this.#meter = new Meter(fuel, [...memories], budgets);
   }
 
   validateSettings(settings: Uint8Array): Result<string | undefined, ComponentFault> {
@@ -150,12 +154,13 @@ class GuestFunction {
 
 /** The budget of one call: fuel is set before it, fuel and memory are looked at after it. */
 class Meter {
-  readonly #fuel: readonly WebAssembly.Global<"i64">[];
+  /** One counter for all core modules; undefined: not metered. */
+  readonly #fuel: WebAssembly.Global<"i64"> | undefined;
   readonly #memories: readonly WebAssembly.Memory[];
   readonly #budgets: ModuleBudgets;
   readonly #full: bigint;
 
-  constructor(fuel: readonly WebAssembly.Global<"i64">[], memories: readonly WebAssembly.Memory[], budgets: ModuleBudgets) {
+  constructor(fuel: WebAssembly.Global<"i64"> | undefined, memories: readonly WebAssembly.Memory[], budgets: ModuleBudgets) {
     this.#fuel = fuel;
     this.#memories = memories;
     this.#budgets = budgets;
@@ -163,26 +168,25 @@ class Meter {
   }
 
   begin(): void {
-    for (const fuel of this.#fuel) fuel.value = this.#full;
+    if (this.#fuel !== undefined) this.#fuel.value = this.#full;
   }
 
   spent(): number {
-    return this.#fuel.reduce((spent, { value }) => spent + Number(this.#full - value), 0);
+    return this.#fuel === undefined ? 0 : Number(this.#full - this.#fuel.value);
   }
 
   memoryBytes(): number {
     return this.#memories.reduce((bytes, { buffer }) => bytes + buffer.byteLength, 0);
   }
 
-  /** Over a limit although every single part kept to its own. */
+  /** Memory grows only when the guest asks, so looking after the call is early enough. */
   overrun(): { readonly ok: false; readonly error: ComponentFault } | undefined {
-    if (this.#fuel.length > 1 && this.spent() > this.#budgets.fuel) return err(this.#outOfFuel());
     return this.#overMemory() ? err(this.#tooLarge()) : undefined;
   }
 
   explain(error: unknown): ComponentFault {
-    if (this.#fuel.length > 0 && (this.spent() > this.#budgets.fuel || this.#fuel.some(({ value }) => value < 0n)))
-      return this.#outOfFuel();
+    if (this.#fuel !== undefined && this.#fuel.value < 0n)
+      return { kind: "out-of-fuel", message: `its budget of ${this.#budgets.fuel} units of fuel is used up` };
     if (this.#overMemory()) return this.#tooLarge();
     if (error instanceof GuestFault) return { kind: "nonsense", message: error.message };
     const full = this.#memories.some(({ buffer }) => buffer.byteLength === this.#budgets.memoryBytes) ? "; its memory is at the limit" : "";
@@ -195,34 +199,39 @@ class Meter {
     return false;
   }
 
-  #outOfFuel(): ComponentFault {
-    return { kind: "out-of-fuel", message: `its budget of ${this.#budgets.fuel} units of fuel is used up` };
-  }
-
   #tooLarge(): ComponentFault {
     return { kind: "over-memory", message: `its memory holds ${this.memoryBytes()} bytes, want at most ${this.#budgets.memoryBytes}` };
   }
 }
 
-function instantiateAll(plan: ComponentPlan, modules: readonly WebAssembly.Module[]): { instances: Exports[]; started: Exports[] } {
+/** @param own - an import module of the agent's that every core module may import; no instance of the plan has its name */
+function instantiateAll(
+  plan: ComponentPlan,
+  modules: readonly WebAssembly.Module[],
+  own: { readonly name: string; readonly exports: Exports } | undefined,
+): readonly Exports[] {
   const instances: Exports[] = [];
-  const started: Exports[] = [];
   for (const instance of plan.instances) {
-    const exports: Record<string, ExportValue> = Object.create(null);
     if (instance.kind === "bundle") {
-      for (const { name, item } of instance.exports) exports[name] = findItem(instances, item);
-      instances.push(exports);
+      const bundle: Exports = Object.create(null);
+      for (const { name, item } of instance.exports) bundle[name] = findItem(instances, item);
+      instances.push(bundle);
       continue;
     }
     const module = modules[instance.module];
     if (module === undefined) throw new UnusablePlan(`the plan names core module ${instance.module} of ${modules.length}`);
     const imports: Record<string, Exports> = Object.create(null);
     for (const { name, instance: from } of instance.imports) imports[name] = exportsOf(instances, from);
-    const made = new WebAssembly.Instance(module, imports).exports;
-    instances.push(made);
-    started.push(made);
+    if (own !== undefined) imports[own.name] = own.exports;
+    instances.push(new WebAssembly.Instance(module, imports).exports);
   }
-  return { instances, started };
+  return instances;
+}
+
+function nameless(name: string, value: ExportValue): Exports {
+  const exports: Exports = Object.create(null);
+  exports[name] = value;
+  return exports;
 }
 
 function exportsOf(instances: readonly Exports[], index: number): Exports {
@@ -257,16 +266,6 @@ function findMemory(instances: readonly Exports[], item: CoreItem): WebAssembly.
   const found = findItem(instances, item);
   if (!(found instanceof WebAssembly.Memory))
     throw new UnusablePlan(`core instance ${item.instance}: ${JSON.stringify(item.name)} is no memory`);
-  return found;
-}
-
-function findFuel(started: readonly Exports[], name: string): readonly WebAssembly.Global<"i64">[] {
-  const found = started.flatMap((exports) => {
-    const fuel = exports[name];
-    return fuel instanceof WebAssembly.Global && typeof fuel.value === "bigint" ? [fuel as WebAssembly.Global<"i64">] : [];
-  });
-  // A module without functions of its own spends none; but a component in which nothing is metered was not prepared.
-  if (found.length === 0) throw new UnusablePlan("no core module counts its fuel");
   return found;
 }
 

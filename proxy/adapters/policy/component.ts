@@ -78,7 +78,7 @@ function compileModule(core: Uint8Array): Result<CompiledComponent, PolicyLoadEr
       ? MEMORY
       : [REALLOC, ...FUNCTIONS.map((name) => `${INTERFACE}#${name}`)].find((name) => kinds.get(name) !== "function");
   if (missing !== undefined) return err({ kind: "missing-export", name: missing });
-  return ok({ plan: planOfOne((name) => kinds.get(name) === "function"), modules: [module], fuelExport: undefined });
+  return ok({ plan: planOfOne((name) => kinds.get(name) === "function"), modules: [module], fuelImport: undefined });
 }
 
 /** @param exported - whether the module has a function of that name: those that free results may be missing */

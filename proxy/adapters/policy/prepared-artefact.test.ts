@@ -27,7 +27,7 @@ const PREPARED: PreparedComponent = {
     evaluate: lifted("evaluate", item("post")),
   },
   modules: [Uint8Array.of(1, 2, 3), new Uint8Array(0)],
-  fuelExport: "fuel",
+  fuelImport: { module: "azure-proxy-agent", name: "fuel" },
 };
 
 function damaged(edit: (value: Record<string, never> & typeof PREPARED) => void): string {
@@ -45,7 +45,12 @@ function open(value: object): Record<string, unknown> {
 describe("prepared artefact", () => {
   test("decoding undoes encoding, and one artefact has one spelling", () => {
     expect(decodePrepared(encodePrepared(PREPARED))).toEqual({ ok: true, value: PREPARED });
-    const other: PreparedComponent = { fuelExport: "fuel", modules: PREPARED.modules, plan: { ...PREPARED.plan }, preparation: 1 };
+    const other: PreparedComponent = {
+      fuelImport: PREPARED.fuelImport,
+      modules: PREPARED.modules,
+      plan: { ...PREPARED.plan },
+      preparation: 1,
+    };
     expect(encodePrepared(other)).toEqual(encodePrepared(PREPARED));
   });
 
@@ -65,8 +70,8 @@ describe("prepared artefact", () => {
     expect(damaged(({ plan }) => Object.assign(open(plan.configure), { encoding: "latin1" }))).toContain("utf8 or utf16");
     expect(damaged(({ plan }) => Object.assign(open(plan.configure.memory), { sort: "tag" }))).toContain("want one of");
     expect(damaged((value) => Object.assign(open(value), { preparation: -1 }))).toContain("preparation");
-    expect(damaged((value) => Object.assign(open(value), { fuelExport: 7 }))).toContain("fuelExport");
-    for (const value of [null, [], 7, {}, { ...PREPARED, more: 1 }, { preparation: 1, plan: {}, modules: [], fuelExport: "" }])
+    expect(damaged((value) => Object.assign(open(value), { fuelImport: 7 }))).toContain("fuelImport");
+    for (const value of [null, [], 7, {}, { ...PREPARED, more: 1 }, { preparation: 1, plan: {}, modules: [], fuelImport: {} }])
       expect(decodePrepared(encode(value)).ok).toBe(false);
     expect(decodePrepared(new Uint8Array(0)).ok).toBe(false);
   });

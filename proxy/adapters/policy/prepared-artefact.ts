@@ -14,8 +14,9 @@ const SORTS = ["func", "table", "memory", "global"] as const;
 const MAX_PARTS = 10_000;
 const MAX_NAME_CHARACTERS = 1024;
 
-export function encodePrepared({ preparation, plan, modules, fuelExport }: PreparedComponent): Uint8Array {
-  return encoder.encode({ preparation, plan: plainPlan(plan), modules: modules.map((bytes) => Buffer.from(bytes)), fuelExport });
+export function encodePrepared({ preparation, plan, modules, fuelImport }: PreparedComponent): Uint8Array {
+  const fuel = { module: fuelImport.module, name: fuelImport.name };
+  return encoder.encode({ preparation, plan: plainPlan(plan), modules: modules.map((bytes) => Buffer.from(bytes)), fuelImport: fuel });
 }
 
 /** @returns the artefact, or what in it is wrong */
@@ -67,7 +68,8 @@ function plainItem({ sort, instance, name }: CoreItem): CoreItem {
 class Malformed extends Error {}
 
 function readPrepared(value: unknown): PreparedComponent {
-  const { preparation, plan, modules, fuelExport } = members(value, "artefact", ["preparation", "plan", "modules", "fuelExport"]);
+  const { preparation, plan, modules, fuelImport } = members(value, "artefact", ["preparation", "plan", "modules", "fuelImport"]);
+  const fuel = members(fuelImport, "fuelImport", ["module", "name"]);
   const cores = list(modules, "modules").map((each, i) => {
     if (each instanceof Uint8Array) return Uint8Array.from(each);
     throw new Malformed(`modules/${i}: want bytes`);
@@ -78,7 +80,7 @@ function readPrepared(value: unknown): PreparedComponent {
     preparation: whole(preparation, "preparation", MAX_PARTS),
     plan: read,
     modules: cores,
-    fuelExport: name(fuelExport, "fuelExport"),
+    fuelImport: { module: name(fuel.module, "fuelImport/module"), name: name(fuel.name, "fuelImport/name") },
   };
 }
 

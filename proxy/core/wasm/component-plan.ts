@@ -43,10 +43,14 @@ export interface PreparedComponent {
   /** Counts changes of checks, cost model and this shape: an artefact of another version is made anew from the component. */
   readonly preparation: number;
   readonly plan: ComponentPlan;
-  /** Metered core modules, in the plan's numbering. */
+  /** Metered core modules, in the plan's numbering. The last one may be made by the guard: functions that only trap. */
   readonly modules: readonly Uint8Array[];
-  /** Name under which every metered module that spends fuel exports its mutable i64 global; see the meter. */
-  readonly fuelExport: string;
+  /**
+   * Every module but the guard's own imports its fuel under these names: one mutable i64 `WebAssembly.Global` for all instances of a
+   * component, set before they are made (start functions spend it too) and before each call. Below zero: it trapped for want of fuel.
+   * No import of the component's own has this module name.
+   */
+  readonly fuelImport: { readonly module: string; readonly name: string };
 }
 
 /** Why a component is refused, ready for one line: what is wrong, the offending name, section, import or opcode, and where. */

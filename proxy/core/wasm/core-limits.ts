@@ -1,0 +1,40 @@
+// How large a component and its parts may be. Compilers stay far below; what is above is refused before it costs time or memory.
+
+/** What the operator's budgets ask of the rewriting. */
+export interface PreparationLimits {
+  /** Of each linear memory; a memory that wants more at its start is refused. */
+  readonly memoryPages: number;
+  /** Elements of each table. */
+  readonly tableElements: number;
+}
+
+export const DEFAULT_PREPARATION_LIMITS: PreparationLimits = { memoryPages: 128, tableElements: 16_384 };
+
+export const LIMITS = {
+  componentBytes: 16 * 1024 * 1024,
+  coreModules: 64,
+  coreInstances: 256,
+  nestedComponents: 128,
+  componentDepth: 6,
+  /** Declarations of types, imports, aliases, functions and so on, over all nested components. */
+  declarations: 50_000,
+  types: 10_000,
+  /** Parameters or results of one core function. */
+  parameters: 128,
+  imports: 10_000,
+  exports: 10_000,
+  functions: 50_000,
+  globals: 10_000,
+  tables: 4,
+  /** Memories that the core modules of one component define together. */
+  memories: 4,
+  elementSegments: 10_000,
+  elements: 200_000,
+  dataSegments: 10_000,
+  bodyBytes: 512 * 1024,
+  locals: 2_000,
+  nesting: 512,
+  branchTargets: 10_000,
+} as const;
+
+export const PAGE_BYTES = 65_536;

@@ -1,0 +1,286 @@
+// Writes a core module anew so that it cannot run longer or grow larger than it may: each function entry and each loop head takes
+// its cost from one fuel counter and traps below zero, bulk instructions pay for their length first, memories and tables get a maximum.
+//
+// The counter is an imported mutable i64, the same for all core modules of a component, so what is spent is spent for all of them. It
+// becomes the last import; of the module's own things only its globals get new numbers, and each use of one is rewritten here.
+
+import { ByteReader } from "./byte-reader.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import type { PreparationLimits } from "./core-limits.ts";
+import { type CoreModule, SECTION, type SectionRange } from "./core-module.ts";
+import { type CoreLimits, FUNCREF } from "./core-types.ts";
+import { BodyPatches, BodyReader, PATCH } from "./function-body.ts";
+import { quote, refuse } from "./refuse.ts";
+
+/** What a metered module imports its fuel by. */
+export const FUEL_IMPORT = { module: "azure-proxy-agent", name: "fuel" } as const;
+
+const PREAMBLE = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
+const I32 = 0x7f;
+const I64 = 0x7e;
+const OP = {
+  unreachable: 0x00,
+  if: 0x04,
+  end: 0x0b,
+  call: 0x10,
+  localGet: 0x20,
+  localTee: 0x22,
+  globalGet: 0x23,
+  globalSet: 0x24,
+  i64Const: 0x42,
+  i32Const: 0x41,
+  i64Less: 0x53,
+  i32ShiftRight: 0x76,
+  i64Subtract: 0x7d,
+  i64FromU32: 0xad,
+  emptyBlock: 0x40,
+} as const;
+/** A fill or copy moves 16 bytes in the time of one unit. */
+const BYTES_PER_UNIT_LOG2 = 4;
+
+export interface MeteredModule {
+  readonly bytes: Uint8Array;
+  readonly checkpoints: number;
+}
+
+interface Numbers {
+  readonly fuel: number;
+  readonly chargeBytes: number;
+  readonly chargeElements: number;
+  readonly chargeType: number;
+}
+
+/** Sections that the meter may have to make, and the order of all of them. */
+const WRITTEN_ORDER = [
+  SECTION.type,
+  SECTION.import,
+  SECTION.function,
+  SECTION.table,
+  SECTION.memory,
+  SECTION.global,
+  SECTION.export,
+  SECTION.start,
+  SECTION.element,
+  SECTION.dataCount,
+  SECTION.code,
+  SECTION.data,
+] as const;
+
+/**
+ * Checks the functions of a module and writes it metered. Custom sections are left out: they say nothing to an engine.
+ * @param file - the whole file that the module was read from
+ */
+export function meterModule(file: Uint8Array, module: CoreModule, limits: PreparationLimits): MeteredModule {
+  const clash = module.imports.find((wanted) => wanted.module === FUEL_IMPORT.module);
+  if (clash !== undefined) refuse("name", clash.offset, `an import is of module ${quote(FUEL_IMPORT.module)}, which is the agent's own`);
+  const functions = module.functions.length;
+  const numbers: Numbers = {
+    fuel: module.importedGlobals,
+    chargeBytes: functions,
+    chargeElements: functions + 1,
+    chargeType: module.types.length,
+  };
+  const writer = new ByteWriter(Math.max(1024, Math.ceil((module.end - module.start) * 1.25)));
+  writer.raw(PREAMBLE);
+  const code = new CodeMeter(file, module, numbers);
+  for (const id of WRITTEN_ORDER) {
+    const section = module.sections.find((known) => known.id === id);
+    const content = new ByteWriter(section === undefined ? 64 : section.end - section.start + 64);
+    if (writeSection(content, id, section, file, { module, limits, numbers, code })) writer.section(id, content);
+  }
+  return { bytes: writer.finish(), checkpoints: code.checkpoints };
+}
+
+interface Writing {
+  readonly module: CoreModule;
+  readonly limits: PreparationLimits;
+  readonly numbers: Numbers;
+  readonly code: CodeMeter;
+}
+
+/** @returns whether there is such a section */
+function writeSection(
+  content: ByteWriter,
+  id: (typeof WRITTEN_ORDER)[number],
+  section: SectionRange | undefined,
+  file: Uint8Array,
+  { module, limits, numbers, code }: Writing,
+): boolean {
+  switch (id) {
+    case SECTION.type:
+      extend(content, file, section, 1);
+      content.bytes(0x60, 1, I32, 1, I32);
+      return true;
+    case SECTION.import:
+      extend(content, file, section, 1);
+      content.text(FUEL_IMPORT.module);
+      content.text(FUEL_IMPORT.name);
+      content.bytes(0x03, I64, 0x01);
+      return true;
+    case SECTION.function:
+      extend(content, file, section, 2);
+      content.u32(numbers.chargeType);
+      content.u32(numbers.chargeType);
+      return true;
+    case SECTION.table:
+      return writeCapped(content, module.tables.slice(module.importedTables), limits.tableElements, () => content.byte(FUNCREF));
+    case SECTION.memory:
+      return writeCapped(content, module.memories.slice(module.importedMemories), limits.memoryPages, () => {});
+    case SECTION.export:
+      return writeExports(content, module);
+    case SECTION.code:
+      code.write(content);
+      return true;
+    default:
+      if (section === undefined) return false;
+      content.raw(file, section.start, section.end);
+      return true;
+  }
+}
+
+/** The entries of a section behind a count that is larger by `more`. */
+function extend(content: ByteWriter, file: Uint8Array, section: SectionRange | undefined, more: number): void {
+  if (section === undefined) {
+    content.u32(more);
+    return;
+  }
+  const reader = new ByteReader(file, section.start, section.end);
+  content.u32(reader.u32() + more);
+  content.raw(file, reader.position, section.end);
+}
+
+function writeCapped(content: ByteWriter, spaces: readonly CoreLimits[], cap: number, writeType: () => void): boolean {
+  if (spaces.length === 0) return false;
+  content.u32(spaces.length);
+  for (const { min, max } of spaces) {
+    writeType();
+    content.byte(1);
+    content.u32(min);
+    content.u32(Math.min(max ?? cap, cap));
+  }
+  return true;
+}
+
+const SORT_BYTES = { func: 0, table: 1, memory: 2, global: 3 } as const;
+
+function writeExports(content: ByteWriter, module: CoreModule): boolean {
+  if (module.exports.size === 0) return false;
+  content.u32(module.exports.size);
+  for (const [name, { sort, index }] of module.exports) {
+    content.text(name);
+    content.byte(SORT_BYTES[sort]);
+    content.u32(sort === "global" && index >= module.importedGlobals ? index + 1 : index);
+  }
+  return true;
+}
+
+class CodeMeter {
+  checkpoints = 0;
+  readonly #file: Uint8Array;
+  readonly #module: CoreModule;
+  readonly #numbers: Numbers;
+
+  constructor(file: Uint8Array, module: CoreModule, numbers: Numbers) {
+    this.#file = file;
+    this.#module = module;
+    this.#numbers = numbers;
+  }
+
+  write(content: ByteWriter): void {
+    const { bodies, functions, importedFunctions } = this.#module;
+    const patches = new BodyPatches();
+    const reader = new BodyReader(this.#module, new ByteReader(this.#file, 0, 0), patches);
+    const body = new ByteWriter(4096);
+    content.u32(bodies.length + 2);
+    bodies.forEach(({ start, end }, i) => {
+      const type = functions[importedFunctions + i];
+      if (type === undefined) throw new Error("internal error: a body without function");
+      reader.read(new ByteReader(this.#file, start, end), type);
+      body.clear();
+      this.#writeBody(body, start, end, patches);
+      content.u32(body.length);
+      content.append(body);
+    });
+    for (const shift of [BYTES_PER_UNIT_LOG2, 0]) {
+      body.clear();
+      this.#writeCharge(body, shift);
+      content.u32(body.length);
+      content.append(body);
+    }
+  }
+
+  #writeBody(body: ByteWriter, start: number, end: number, patches: BodyPatches): void {
+    const groups = new ByteReader(this.#file, start, end);
+    groups.u32();
+    body.u32(patches.localGroups + 1);
+    body.raw(this.#file, groups.position, patches.codeStart);
+    body.bytes(1, I64); // the fuel that is left, between taking and comparing
+    let written = patches.codeStart;
+    for (let i = 0; i < patches.offsets.length; i++) {
+      const offset = patches.offsets[i] ?? end;
+      const value = patches.values[i] ?? 0;
+      body.raw(this.#file, written, offset);
+      written = offset;
+      switch (patches.kinds[i]) {
+        case PATCH.checkpoint:
+          this.#writeCheckpoint(body, value, patches.locals);
+          break;
+        case PATCH.chargeBytes:
+          body.byte(OP.call);
+          body.u32(this.#numbers.chargeBytes);
+          break;
+        case PATCH.chargeElements:
+          body.byte(OP.call);
+          body.u32(this.#numbers.chargeElements);
+          break;
+        case PATCH.global:
+          body.u32(value);
+          written = this.#endOfNumber(offset);
+          break;
+      }
+    }
+    body.raw(this.#file, written, end);
+  }
+
+  #endOfNumber(offset: number): number {
+    let end = offset;
+    while ((this.#file[end] ?? 0) > 0x7f) end++;
+    return end + 1;
+  }
+
+  #writeCheckpoint(body: ByteWriter, cost: number, local: number): void {
+    this.checkpoints++;
+    this.#readFuel(body);
+    body.byte(OP.i64Const);
+    body.positive(cost);
+    this.#takeFuel(body, local);
+  }
+
+  #readFuel(body: ByteWriter): void {
+    body.byte(OP.globalGet);
+    body.u32(this.#numbers.fuel);
+  }
+
+  /** On the stack: the fuel and what to take from it. */
+  #takeFuel(body: ByteWriter, local: number): void {
+    body.byte(OP.i64Subtract);
+    body.byte(OP.localTee);
+    body.u32(local);
+    body.byte(OP.globalSet);
+    body.u32(this.#numbers.fuel);
+    body.byte(OP.localGet);
+    body.u32(local);
+    body.bytes(OP.i64Const, 0, OP.i64Less, OP.if, OP.emptyBlock, OP.unreachable, OP.end);
+  }
+
+  /** A function from a length to the same length: takes what it costs. */
+  #writeCharge(body: ByteWriter, shift: number): void {
+    body.bytes(1, 1, I64);
+    this.#readFuel(body);
+    body.bytes(OP.localGet, 0);
+    if (shift > 0) body.bytes(OP.i32Const, shift, OP.i32ShiftRight);
+    body.byte(OP.i64FromU32);
+    this.#takeFuel(body, 1);
+    body.bytes(OP.localGet, 0, OP.end);
+  }
+}
