@@ -16,6 +16,7 @@ import { makeIdentify } from "../adapters/proc/identify.ts";
 import { openKeyStore } from "../adapters/storage/key-store.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/storage/status-file.ts";
+import { removeTagFiles, writeTagFiles } from "../adapters/storage/tag-files.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import type { Admission, Log, Peer, RedirectCounters, Redirector } from "../core/ports.ts";
 import { unavailable } from "../core/replies.ts";
@@ -30,7 +31,8 @@ import { handleRequest, type RequestEnd } from "./handle-request.ts";
 import { makeHostContactPart } from "./host-contact.ts";
 import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeMetricsService } from "./metrics-service.ts";
-import { makeReadiness } from "./readiness.ts";
+import { makePollLoop } from "./poll-loop.ts";
+import { makeProvisioning } from "./provisioning.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
 import { makeRequestLines } from "./request-lines.ts";
 import { makeStatusParts } from "./status-parts.ts";
@@ -72,7 +74,15 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const monotonicMs = () => performance.now();
   const startedMs = monotonicMs();
   const sinceStart = () => Math.round(monotonicMs() - startedMs);
-  const readiness = makeReadiness(Date.now);
+  const untagged = removeTagFiles(config.latchKeyFolder);
+  if (!untagged.ok) log.error("tag-files-not-written", { message: untagged.error.message });
+  const provisioning = makeProvisioning({
+    monotonicMs,
+    epochMs: Date.now,
+    after: runAfter,
+    wake: () => loop.wake(),
+    finished: makeTellProvisioned(config.latchKeyFolder, log, sinceStart),
+  });
   const summaries = makeConnectionSummaries(Date.now);
   const denials = makeDenialCounter(() => new Date());
   const statusParts = makeStatusParts(OWN_DETAILS);
@@ -191,38 +201,28 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   }
   function keeperChanged(): void {
     const { channel } = keeper.snapshot();
-    readiness.setKey(channel.kind === "latched" || channel.kind === "disabled", keeper.report().message);
+    const { stateText, message } = keeper.report();
+    provisioning.setKey({ ready: channel.kind === "latched" || channel.kind === "disabled", stateText, message });
     statusChanged();
   }
 
   // ---- polling ------------------------------------------------------------------------------------------------------
-  let pollTimer: ReturnType<typeof setTimeout> | undefined;
-  let wokenMs = Number.NEGATIVE_INFINITY;
-  async function pollAndSchedule(): Promise<void> {
-    await keeper.poll();
-    metrics.countPoll();
-    if (stopping) return;
-    const eager = !keeper.report().healthy && monotonicMs() - startedMs < YOUNG_MS;
-    pollTimer = setTimeout(startPoll, eager ? EAGER_POLL_MS : config.pollKeyStatusIntervalSeconds * 1000);
-  }
-  function startPoll(): void {
-    void pollAndSchedule();
-  }
-  /** Anyone on the VM may ask for this, so it happens at most once a second. */
-  function wake(): void {
-    if (stopping || pollTimer === undefined || monotonicMs() - wokenMs < EAGER_POLL_MS) return;
-    wokenMs = monotonicMs();
-    clearTimeout(pollTimer);
-    pollTimer = undefined;
-    startPoll();
-  }
+  const loop = makePollLoop({
+    async poll(startedMs) {
+      await keeper.poll();
+      metrics.countPoll();
+      if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
+    },
+    intervalMs: () => {
+      const eager = !keeper.report().healthy && monotonicMs() - startedMs < YOUNG_MS;
+      return eager ? EAGER_POLL_MS : config.pollKeyStatusIntervalSeconds * 1000;
+    },
+    monotonicMs,
+  });
 
   // ---- requests -----------------------------------------------------------------------------------------------------
   const answerLocally = makeLocalApp({
-    ready: readiness.ready,
-    finishTick: readiness.finishTick,
-    errorMessage: readiness.errorMessage,
-    wake,
+    provisioning,
     status: currentStatus,
   });
   const ended = (end: RequestEnd) => {
@@ -257,9 +257,9 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     monotonicMs,
   });
 
-  readiness.setListener(true, listenerMessage);
-  readiness.setRedirector(true, redirectorMessage);
-  startPoll();
+  provisioning.setListener(true, listenerMessage);
+  provisioning.setRedirector(true, redirectorMessage);
+  loop.start();
   log.info("agent-ready", { version: environment.version, sinceStartMs: sinceStart() });
   const metricsStarted = metrics.start();
 
@@ -267,7 +267,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     async stop() {
       if (stopping) return;
       stopping = true;
-      clearTimeout(pollTimer);
+      loop.stop();
+      provisioning.stop();
       // New connections go their direct way from here on; those that were redirected are still answered.
       redirect.release();
       await listener.stop(STOP_GRACE_MS);
@@ -278,6 +279,26 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       redirector[Symbol.dispose]();
     },
   });
+}
+
+/** Runs it later without keeping the process up; the function returned cancels it. */
+function runAfter(delayMs: number, run: () => void): () => void {
+  const timer = setTimeout(run, delayMs);
+  timer.unref();
+  return () => clearTimeout(timer);
+}
+
+/** Tag files for the platform's tools; a line when the outcome is another than before. */
+function makeTellProvisioned(keyFolder: string, log: Log, sinceStart: () => number): (errorText: string) => void {
+  let told: string | undefined;
+  return (errorText) => {
+    const written = writeTagFiles(keyFolder, new Date(), errorText);
+    if (!written.ok) log.error("tag-files-not-written", { message: written.error.message });
+    if (errorText === told) return;
+    told = errorText;
+    if (errorText === "") log.info("provisioned", { sinceStartMs: sinceStart() });
+    else log.error("provisioning-failed", { message: errorText, sinceStartMs: sinceStart() });
+  };
 }
 
 /** Composed rules: compiled to a component and loaded. The component stays beside the status for inspection. */

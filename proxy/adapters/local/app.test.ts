@@ -11,23 +11,25 @@ function head(target: string, headers: readonly HeaderField[] = [["Metadata", "t
 const ROOT = { claims: { runAsElevated: true } } as unknown as Caller;
 const ALICE = { claims: { runAsElevated: false } } as unknown as Caller;
 
-function setUp(ports: Partial<LocalPorts> = {}) {
-  let woken = 0;
+function setUp(provisioning: Partial<LocalPorts["provisioning"]> = {}) {
+  let notified = 0;
   const answer = makeLocalApp({
-    ready: () => true,
-    finishTick: () => 1_000n,
-    errorMessage: () => "",
-    status: () => ({ timestamp: "now" }) as unknown as AggregateStatus,
-    ...ports,
-    wake: () => {
-      woken++;
+    provisioning: {
+      isReady: () => true,
+      isFinished: (tick) => tick <= 1_000n,
+      errorText: () => "",
+      ...provisioning,
+      notify: () => {
+        notified++;
+      },
     },
+    status: () => ({ timestamp: "now" }) as unknown as AggregateStatus,
   });
   const ask = async (request: RequestHead, caller?: Caller) => {
     const reply = await answer(request, caller);
     return reply === undefined ? undefined : { status: reply.status, text: Buffer.from(reply.body).toString() };
   };
-  return { ask, woken: () => woken };
+  return { ask, notified: () => notified };
 }
 
 describe("local endpoints", () => {
@@ -52,20 +54,20 @@ describe("local endpoints", () => {
   });
 
   test("is not finished before everything is ready, also for a query without a tick", async () => {
-    const { ask } = setUp({ ready: () => false, finishTick: () => 0n, errorMessage: () => "keyLatchStatus - no key\r\n" });
+    const { ask } = setUp({ isFinished: () => false, errorText: () => "keyLatchStatus - no key\r\n" });
     expect((await ask(head("/provision")))?.text).toBe('{"finished":false,"errorMessage":"keyLatchStatus - no key\\r\\n"}');
   });
 
-  test("a notify wakes the key keeper only while not finished", async () => {
+  test("a notify counts only while not finished", async () => {
     const headers: readonly HeaderField[] = [
       ["Metadata", "true"],
       ["x-ms-azure-notify", "true"],
     ];
     const finished = setUp();
     await finished.ask(head("/provision", headers));
-    const waiting = setUp({ ready: () => false, finishTick: () => 0n });
+    const waiting = setUp({ isFinished: () => false });
     await waiting.ask(head("/provision", headers));
-    expect([finished.woken(), waiting.woken()]).toEqual([0, 1]);
+    expect([finished.notified(), waiting.notified()]).toEqual([0, 1]);
   });
 
   test.each(["", "abc", "-1", "1e9", "9".repeat(40)])("takes the tick %p as no tick", async (tick) => {
@@ -81,6 +83,18 @@ describe("local endpoints", () => {
     ).toContain('"finished":true');
   });
 
+  test("the tick is handed on as it was sent", async () => {
+    const ask = (tick: string) =>
+      setUp().ask(
+        head("/provision", [
+          ["Metadata", "true"],
+          ["X-Ms-Azure-Time-Tick", tick],
+        ]),
+      );
+    expect((await ask("1000"))?.text).toContain('"finished":true');
+    expect((await ask("1001"))?.text).toContain('"finished":false');
+  });
+
   test("T-07: the aggregate status is for root callers that came through the redirect", async () => {
     const { ask } = setUp();
     expect((await ask(head("/gpa-aggregated-status"), undefined))?.status).toBe(403);
@@ -94,6 +108,6 @@ describe("local endpoints", () => {
 
   test("health tells readiness by its status", async () => {
     expect((await setUp().ask(head("/health", [])))?.status).toBe(200);
-    expect((await setUp({ ready: () => false }).ask(head("/health", [])))?.status).toBe(503);
+    expect((await setUp({ isReady: () => false }).ask(head("/health", [])))?.status).toBe(503);
   });
 });

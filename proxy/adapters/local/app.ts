@@ -8,12 +8,14 @@ import type { LocalReply } from "../../core/ports.ts";
 import type { AggregateStatus } from "../../core/status.ts";
 
 export interface LocalPorts {
-  readonly ready: () => boolean;
-  /** Nanoseconds since 1970, 0 while not finished. */
-  readonly finishTick: () => bigint;
-  readonly errorMessage: () => string;
-  /** Ask the host for its status now. Anyone may cause this, so the agent limits how often it really does. */
-  readonly wake: () => void;
+  readonly provisioning: {
+    isReady(): boolean;
+    /** @param tick - nanoseconds since 1970, 0 when none was sent */
+    isFinished(tick: bigint): boolean;
+    errorText(): string;
+    /** Have the host asked anew. Anyone may cause this, so the agent limits how often it really does. */
+    notify(): void;
+  };
   readonly status: () => AggregateStatus;
 }
 
@@ -22,24 +24,22 @@ export type AnswerLocally = (head: RequestHead, caller: Caller | undefined) => P
 const TARGETS: ReadonlySet<string> = new Set(["/provision", "/provision?", "/gpa-aggregated-status", "/gpa-aggregated-status?", "/health"]);
 const PASSED_HEADERS = ["metadata", "x-ms-azure-time-tick", "x-ms-azure-notify"];
 
-export function makeLocalApp(ports: LocalPorts): AnswerLocally {
+export function makeLocalApp({ provisioning, status }: LocalPorts): AnswerLocally {
   const app = new Hono<{ Bindings: { readonly elevated: boolean } }>();
 
-  app.get("/health", (context) => context.json({ ready: ports.ready() }, ports.ready() ? 200 : 503));
+  app.get("/health", (context) => context.json({ ready: provisioning.isReady() }, provisioning.isReady() ? 200 : 503));
 
   app.all("/provision", (context) => {
     if (context.req.header("metadata") === undefined) return context.body(null, 400);
-    const asked = parseTick(context.req.header("x-ms-azure-time-tick"));
-    const tick = ports.finishTick();
-    const finished = tick > 0n && (tick >= asked || ports.ready());
-    if (context.req.header("x-ms-azure-notify") !== undefined && !finished) ports.wake();
-    return context.json({ finished, errorMessage: ports.errorMessage() });
+    const finished = provisioning.isFinished(parseTick(context.req.header("x-ms-azure-time-tick")));
+    if (context.req.header("x-ms-azure-notify") !== undefined && !finished) provisioning.notify();
+    return context.json({ finished, errorMessage: provisioning.errorText() });
   });
 
   app.all("/gpa-aggregated-status", (context) => {
     if (context.req.header("metadata") === undefined) return context.body(null, 400);
     if (!context.env.elevated) return context.body(null, 403);
-    return context.json(ports.status());
+    return context.json(status());
   });
 
   return (head, caller) => {
