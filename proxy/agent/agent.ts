@@ -34,6 +34,7 @@ import { makeMetricsService } from "./metrics-service.ts";
 import { makePollLoop } from "./poll-loop.ts";
 import { makeProvisioning } from "./provisioning.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
+import { makeRedirectPart } from "./redirect-check.ts";
 import { makeRequestLines } from "./request-lines.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
@@ -167,6 +168,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     monotonicMs,
   });
 
+  statusParts.add(makeRedirectPart({ snapshot: keeper.snapshot, guarded: redirect.guarded }));
   statusParts.add(makeHostContactPart({ keeper: keeper.report, localNowMs: Date.now, monotonicMs }));
 
   // ---- status -------------------------------------------------------------------------------------------------------
@@ -177,6 +179,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       monotonicMs,
       snapshot: keeper.snapshot,
       keeper: keeper.report,
+      stalledMs: () => loop.stalledMs(),
       redirector: () => ({ running: !stopping, message: redirectorMessage, pinsExecutable: redirector.pinsExecutable }),
       listener: () => ({ running: !stopping, message: listenerMessage }),
       guarded: redirect.guarded,
@@ -186,12 +189,15 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       denials: () => ({ wouldDeny: denials.wouldDeny(), denied: denials.denied() }),
       parts: statusParts.read,
       statusPath: join(config.statusFolder, STATUS_FILE_NAME),
+      writeFailure: () => writeFailure,
     });
+  let writeFailure: string | undefined;
   let statusTimer: ReturnType<typeof setTimeout> | undefined;
   function writeStatus(): void {
     clearTimeout(statusTimer);
     statusTimer = stopping ? undefined : setTimeout(writeStatus, STATUS_INTERVAL_MS);
     const written = writeStatusFile(config.statusFolder, currentStatus());
+    writeFailure = written.ok ? undefined : written.error.message;
     if (!written.ok) log.error("status-not-written", { message: written.error.message });
   }
   /** Changes come in bursts (rules, key, redirect within one poll): one write serves them all. */

@@ -6,7 +6,7 @@ import type { RedirectCounters } from "../core/ports.ts";
 import { type AggregateStatus, type ConnectionSummary, cutMessage, type DenialStatus, type ModuleStatus } from "../core/status.ts";
 import type { EndpointGuard } from "./guards.ts";
 import type { KeeperReport, Snapshot } from "./key-keeper.ts";
-import type { PartsReading } from "./status-parts.ts";
+import type { HealthNote, PartsReading } from "./status-parts.ts";
 
 export interface StatusSources {
   readonly version: string;
@@ -14,6 +14,8 @@ export interface StatusSources {
   readonly monotonicMs: () => number;
   readonly snapshot: () => Snapshot;
   readonly keeper: () => KeeperReport;
+  /** How long the key keeper's loop has not turned although it should; 0 while it turns. */
+  readonly stalledMs: () => number;
   readonly redirector: () => { readonly running: boolean; readonly message: string; readonly pinsExecutable: boolean };
   readonly listener: () => { readonly running: boolean; readonly message: string };
   readonly guarded: () => Readonly<Record<string, boolean>>;
@@ -23,6 +25,8 @@ export interface StatusSources {
   readonly denials: () => { readonly wouldDeny: DenialStatus; readonly denied: DenialStatus };
   readonly parts: () => PartsReading;
   readonly statusPath: string;
+  /** Why the file could not be written last time; undefined when it could. */
+  readonly writeFailure: () => string | undefined;
 }
 
 /** Members of `agentDetails` that are ours already; parts bring their own names. */
@@ -57,7 +61,7 @@ export function buildStatus(from: StatusSources): AggregateStatus {
     proxyAgentStatus: {
       version: from.version,
       status: running && sound ? "SUCCESS" : "ERROR",
-      monitorStatus: { status: "RUNNING", message: `Aggregate status written to status file: ${from.statusPath}` },
+      monitorStatus: monitorStatus(from),
       keyLatchStatus,
       ebpfProgramStatus,
       proxyListenerStatus,
@@ -66,7 +70,11 @@ export function buildStatus(from: StatusSources): AggregateStatus {
     },
     proxyConnectionSummary: summaries.all,
     failedAuthenticateSummary: summaries.failed,
-    agentDetails: { ...details(from, redirector.pinsExecutable, refusals), health: parts.notes, ...parts.details },
+    agentDetails: {
+      health: [...ownNotes({ keyKeeper: keyLatchStatus, listener: moduleStatus(listener) }, refusals), ...parts.notes],
+      ...details(from, redirector.pinsExecutable, refusals),
+      ...parts.details,
+    },
   };
 }
 
@@ -81,7 +89,29 @@ function keyStatus(from: StatusSources): ModuleStatus {
   states.imdsRuleId = guards.imds.platformRuleId;
   states.hostGARuleId = guards.hostga.platformRuleId;
   if (keyIncarnationId !== undefined) states.keyIncarnationId = String(keyIncarnationId);
-  return { status: healthy && silentMs < CONTACT_LIMIT_MS ? "RUNNING" : "STOPPED", message: cutMessage(message), states };
+  const stalledMs = from.stalledMs();
+  const running = healthy && silentMs < CONTACT_LIMIT_MS && stalledMs === 0;
+  return { status: running ? "RUNNING" : "STOPPED", message: cutMessage(`${why(healthy, silentMs, stalledMs)}${message}`), states };
+}
+
+/** What the keeper's last words leave unsaid: they may be good and old. */
+function why(healthy: boolean, silentMs: number, stalledMs: number): string {
+  if (stalledMs > 0) return `the key keeper has not turned for ${Math.round(stalledMs / 1000)} s; last: `;
+  return healthy && silentMs >= CONTACT_LIMIT_MS ? `the host has been silent for ${Math.round(silentMs / 1000)} s; last: ` : "";
+}
+
+function monitorStatus({ statusPath, writeFailure }: StatusSources): ModuleStatus {
+  const failure = writeFailure();
+  if (failure !== undefined) return { status: "STOPPED", message: cutMessage(failure) };
+  return { status: "RUNNING", message: `Aggregate status written to status file: ${statusPath}` };
+}
+
+/** Everything that is not well stands in one list, also what the platform's modules say already. */
+function ownNotes(modules: Readonly<Record<string, ModuleStatus>>, refusals: readonly string[]): readonly HealthNote[] {
+  const stopped = Object.entries(modules).flatMap(([part, { status, message }]) =>
+    status === "RUNNING" ? [] : [{ part, health: "failed" as const, message }],
+  );
+  return [...stopped, ...refusals.map((message) => ({ part: "rules", health: "failed" as const, message: cutMessage(message) }))];
 }
 
 function moduleStatus(part: { readonly running: boolean; readonly message: string }): ModuleStatus {

@@ -115,10 +115,11 @@ export function perEndpoint<Value>(make: (endpoint: Endpoint) => Value): Readonl
   return { wireserver: make("wireserver"), hostga: make("hostga"), imds: make("imds") };
 }
 
-/** What was found, for an error text: the kind, and short texts quoted. */
+/** What was found, for an error text that reaches status, log and boot tools: the kind, and only short texts quoted. */
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  // Words that a status may hold are short; anything longer may be meant for nobody's eyes.
+  if (typeof value === "string") return value.length > 40 ? `a text of ${value.length} characters` : JSON.stringify(value);
   if (typeof value === "number" || typeof value === "boolean" || value === null) return String(value);
   return Array.isArray(value) ? "an array" : "an object";
 }

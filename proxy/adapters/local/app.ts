@@ -56,7 +56,8 @@ export function makeLocalApp({ provisioning, status }: LocalPorts): AnswerLocall
 
 async function respond(pending: Response | Promise<Response>): Promise<LocalReply> {
   const response = await pending;
-  const type = response.headers.get("content-type");
+  // With the charset, as the platform's tools know it.
+  const type = response.headers.get("content-type")?.replace(/^application\/json$/, "application/json; charset=utf-8") ?? null;
   const body = new Uint8Array(await response.arrayBuffer());
   return { status: response.status, headers: type === null ? [] : [["Content-Type", type]], body, close: false };
 }
