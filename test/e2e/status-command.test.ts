@@ -80,7 +80,7 @@ function withoutTmp(command: readonly string[]): readonly string[] {
 }
 
 describe("an agent in trouble", () => {
-  test("accepts and never answers", async () => {
+  test("T-97: accepts and never answers", async () => {
     await using agent = await playAgent(() => {});
     expectNotReady(await runAgentCommand(["--status"]), 0, /the agent does not answer$/m);
     expectNotReady(await runAgentCommand(["--status", "--wait", "2"]), 2, /^not ready after 2 s: the agent does not answer$/m);
@@ -97,7 +97,7 @@ describe("an agent in trouble", () => {
     expectNotReady(await runAgentCommand(["--status", "--wait", "1"]), 1, /does not answer/);
   });
 
-  test("answers without end", async () => {
+  test("T-97: answers without end", async () => {
     await using _agent = await playAgent((socket) => {
       socket.write("HTTP/1.1 200 OK\r\n");
       const more = () => {
@@ -135,7 +135,7 @@ print(r.returncode, r.stdout, end="")`;
     expectNotReady(await runAgentCommand(["--status"]), 0, /an answer that is not HTTP/);
   });
 
-  test("finished with an error: 2, and the lines of what is not ready as one", async () => {
+  test("T-97: finished with an error: 2, and the lines of what is not ready as one", async () => {
     await using _agent = await playAgent((socket) =>
       socket.end(provisionReply(true, `keyLatchStatus - a|b\r\nebpfProgramStatus - ${"ü".repeat(900)}\r\n`)),
     );
