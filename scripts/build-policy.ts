@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { dirname, join } from "node:path";
 import { componentEmbed, componentNew, transpile } from "@bytecodealliance/jco";
 import { renameExports } from "../proxy/adapters/policy/wasm-binary.ts";
+import { makeTemplates, templateInputs } from "./module-templates.ts";
 
 const ROOT = dirname(import.meta.dir);
 const ENGINE = join(ROOT, "policy-wasm/engine");
@@ -39,7 +40,7 @@ function inputs(): string[] {
   const tools = ["policy-wasm/sdk/bindings/as/abi.ts", "scripts/build-policy.ts", "proxy/adapters/policy/wasm-binary.ts", "bun.lock"].map(
     (path) => join(ROOT, path),
   );
-  return [...engine, WIT, ...tools];
+  return [...engine, WIT, ...tools, ...templateInputs()];
 }
 
 function hashInputs(): string {
@@ -116,6 +117,7 @@ async function build(): Promise<void> {
     else if (path === "policy.js") write("glue/policy.js", withoutTracing(bytes));
     else if (path !== "policy.core.wasm") throw new Error(`cannot use the host glue: unexpected file "${path}", want one core module`);
   }
+  write("module-templates.txt", JSON.stringify(makeTemplates()));
   write("inputs.sha256", hashInputs());
   rmSync(OUTPUT, { recursive: true, force: true });
   renameSync(STAGING, OUTPUT);

@@ -17,7 +17,17 @@ const STEPS: readonly Step[] = [
 ];
 
 /** Folders whose tests need neither root nor a sandbox. */
-const UNIT_TESTS = ["proxy", "policy-wasm", "test/cli", "test/host", "test/conformance", "test/policy", "test/monitoring", "scripts"];
+const UNIT_TESTS = [
+  "proxy",
+  "policy-wasm",
+  "test/cli",
+  "test/host",
+  "test/conformance",
+  "test/policy",
+  "test/policy-modules",
+  "test/monitoring",
+  "scripts",
+];
 
 const steps = process.argv.includes("--without-tests")
   ? STEPS
