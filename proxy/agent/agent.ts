@@ -10,6 +10,7 @@ import { DEFAULT_HTTP_LIMITS } from "../adapters/http/limits.ts";
 import { type Listener, startListener } from "../adapters/http/listener.ts";
 import { sendOnce } from "../adapters/http/send-once.ts";
 import { makeLocalApp } from "../adapters/local/app.ts";
+import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { compileItemApart } from "../adapters/policy/compile-item.ts";
 import { loadPolicy } from "../adapters/policy/component.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
@@ -33,6 +34,7 @@ import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeMetricsService } from "./metrics-service.ts";
 import { makePollLoop } from "./poll-loop.ts";
 import { makeProvisioning } from "./provisioning.ts";
+import { makeQuietTime } from "./quiet-time.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
 import { makeRedirectPart } from "./redirect-check.ts";
 import { makeRequestLines } from "./request-lines.ts";
@@ -213,11 +215,13 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   }
 
   // ---- polling ------------------------------------------------------------------------------------------------------
+  const quietTime = makeQuietTime({ requests: () => requests, release: releaseIdleMemory });
   const loop = makePollLoop({
     async poll(startedMs) {
       await keeper.poll();
       metrics.countPoll();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
+      quietTime.afterPoll();
     },
     intervalMs: () => {
       const eager = !keeper.report().healthy && monotonicMs() - startedMs < YOUNG_MS;

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { releaseStartUpMemory } from "../adapters/native/start-up-memory.ts";
+import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { startAgent } from "../agent/agent.ts";
 import { type Config, DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
 import { type Logs, openLogs } from "../agent/log-outputs.ts";
@@ -51,7 +51,7 @@ export async function run(version: string, configPath: string | undefined, isCon
   });
   if (!started.ok) return end(logs, started.error.kind === "listener" ? EXIT.temporary : EXIT.capability, started.error.message);
 
-  setTimeout(releaseStartUpMemory, SETTLED_MS).unref();
+  setTimeout(releaseIdleMemory, SETTLED_MS).unref();
 
   const stop = (signal: string) => {
     log.info("agent-stopping", { signal });

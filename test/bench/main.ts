@@ -10,12 +10,13 @@ import { missedBounds, ratioOf, renderSection, type Section } from "./figures.ts
 import { benchFootprint } from "./footprint-bench.ts";
 import { benchPath } from "./path-bench.ts";
 import { benchPolicy } from "./policy-bench.ts";
+import { benchSettings } from "./settings-bench.ts";
 import { benchStart } from "./start-bench.ts";
 
 const HELP = `usage: bun run bench [--quick] [--only NAMES] [--json FILE] [--check]
 
   --quick       fewer and shorter rounds, less than a minute
-  --only NAMES  of path, start, footprint, policy; with commas between
+  --only NAMES  of path, start, footprint, policy, settings; with commas between; settings only when named
   --json FILE   write the figures there too
   --check       exit with 1 when a bound is missed
 `;
@@ -25,16 +26,20 @@ const EXIT_USAGE = 64;
 const FULL = {
   path: { rounds: 5, seconds: 3 },
   starts: 9,
-  footprint: { rounds: 3, idleSeconds: 15, loadSeconds: 3, pollSeconds: 15 },
+  footprint: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
   policy: { rounds: 9, callsPerRound: 10_000 },
+  settings: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
 };
 const QUICK: typeof FULL = {
   path: { rounds: 2, seconds: 1 },
   starts: 7,
   footprint: { rounds: 1, idleSeconds: 2, loadSeconds: 1, pollSeconds: 15 },
   policy: { rounds: 5, callsPerRound: 3_000 },
+  settings: { rounds: 1, idleSeconds: 15, loadSeconds: 2, pollSeconds: 15 },
 };
-const NAMES = ["path", "start", "footprint", "policy"] as const;
+const NAMES = ["path", "start", "footprint", "policy", "settings"] as const;
+/** What is measured when nothing is named: all that belongs to the product. Settings take minutes and only tell why they are as they are. */
+const USUAL = ["path", "start", "footprint", "policy"];
 
 function readFlags() {
   try {
@@ -44,7 +49,7 @@ function readFlags() {
         quick: { type: "boolean", default: false },
         check: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
-        only: { type: "string", default: NAMES.join(",") },
+        only: { type: "string", default: USUAL.join(",") },
         json: { type: "string" },
       },
     });
@@ -95,6 +100,7 @@ try {
   if (flags.only.includes("policy")) add(await benchPolicy(options.policy));
   if (flags.only.includes("start")) add(await benchStart(options.starts, bareServer));
   if (flags.only.includes("footprint")) add(...(await benchFootprint(options.footprint, bareServer)));
+  if (flags.only.includes("settings")) add(...(await benchSettings(options.settings)));
   if (flags.only.includes("path")) add(await benchPath(options.path));
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -41,6 +41,12 @@ export function readProcessor(processId: number): ProcessorUse {
   return { seconds: nanoseconds / 1e9, contextSwitches };
 }
 
+/** How often the first thread has gone to sleep and come back; runtime threads of its own are not in it. */
+export function readMainThreadWakeUps(processId: number): number {
+  const status = readFileSync(`/proc/${processId}/task/${processId}/status`, "utf8");
+  return Number(/^voluntary_ctxt_switches:\s*([0-9]+)/m.exec(status)?.[1]);
+}
+
 export function processorBetween(before: ProcessorUse, after: ProcessorUse): ProcessorUse {
   return { seconds: after.seconds - before.seconds, contextSwitches: after.contextSwitches - before.contextSwitches };
 }

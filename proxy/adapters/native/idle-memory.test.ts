@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { findUntouchedCode } from "./start-up-memory.ts";
+import { findUntouchedCode } from "./idle-memory.ts";
 
 const PROGRAM = "/usr/sbin/azure-proxy-agent";
 

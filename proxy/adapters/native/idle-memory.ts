@@ -1,5 +1,5 @@
-// Gives back what only starting up needed. Loading the kernel programs, compiling rules and first use of the runtime touch code
-// and heap that an idle agent never looks at again; while mapped, the kernel keeps them rather than something of use.
+// Gives back what an idle agent does not need. Loading the kernel programs, compiling rules and bursts of requests touch code and
+// heap that it may never look at again; while mapped, the kernel keeps them rather than something of use.
 
 import { readFileSync } from "node:fs";
 import { loadKoffi } from "./koffi.ts";
@@ -16,7 +16,7 @@ export interface Mapping {
  * Unmaps the pages of the program's own code and returns free heap to the kernel. Code that is used again comes back from the
  * page cache by itself, one page fault at a time.
  */
-export function releaseStartUpMemory(): void {
+export function releaseIdleMemory(): void {
   Bun.gc(true);
   const libc = loadKoffi().load("libc.so.6");
   libc.func("int malloc_trim(size_t pad)")(0);

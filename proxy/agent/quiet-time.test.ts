@@ -1,0 +1,14 @@
+import { expect, test } from "bun:test";
+import { makeQuietTime } from "./quiet-time.ts";
+
+test("memory is given back once after each burst, never while requests come", () => {
+  let requests = 0;
+  let released = 0;
+  const quiet = makeQuietTime({ requests: () => requests, release: () => void released++ });
+  const releasedAfter = (served: number) => {
+    requests += served;
+    quiet.afterPoll();
+    return released;
+  };
+  expect([0, 0, 0, 5, 7, 0, 0, 0, 1, 0].map(releasedAfter)).toEqual([0, 1, 1, 1, 1, 2, 2, 2, 2, 3]);
+});

@@ -1,0 +1,30 @@
+// Gives memory back once the agent has nothing to do: after the start and after each burst of requests, when a whole poll interval
+// went by without any. Leans on the polls, so an idle agent is not woken for it.
+
+export interface QuietTimePorts {
+  /** Requests since start. */
+  readonly requests: () => number;
+  /** Holds everything up for some milliseconds. */
+  readonly release: () => void;
+}
+
+export interface QuietTime {
+  afterPoll(): void;
+}
+
+export function makeQuietTime({ requests, release }: QuietTimePorts): QuietTime {
+  /** None yet, so that the first poll, in the midst of the start, counts as work. */
+  let seen: number | undefined;
+  let worked = true;
+  return {
+    afterPoll() {
+      const now = requests();
+      if (now !== seen) worked = true;
+      else if (worked) {
+        worked = false;
+        release();
+      }
+      seen = now;
+    },
+  };
+}
