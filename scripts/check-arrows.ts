@@ -14,12 +14,13 @@ const MAY_IMPORT: Readonly<Record<Room, readonly Room[]>> = {
   cli: ["cli", "agent", "adapters", "core"],
 };
 
-/** Packages and the one place that may import each. */
-const PACKAGE_HOME: Readonly<Record<string, string>> = {
-  koffi: "proxy/adapters/native/",
-  "@koromix/": "proxy/adapters/native/",
-  hono: "proxy/adapters/local/",
-  "cbor-x": "proxy/adapters/policy/",
+/** Packages and the few places that may import each. */
+const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
+  koffi: ["proxy/adapters/native/"],
+  "@koromix/": ["proxy/adapters/native/"],
+  hono: ["proxy/adapters/local/"],
+  // Rule sets inside components, and records of the decision trail: two formats of ours in one encoding.
+  "cbor-x": ["proxy/adapters/policy/", "proxy/adapters/trail/"],
 };
 
 /** The only adapter others may import: it loads the one native module that two of them speak through. */
@@ -60,9 +61,9 @@ function judge(file: string, imported: string): string | undefined {
   if (imported.startsWith("node:") || imported === "bun" || imported.startsWith("bun:")) {
     return room === "core" && imported !== "node:crypto" ? "core reaches the system" : undefined;
   }
-  const home = Object.entries(PACKAGE_HOME).find(([name]) => imported === name || imported.startsWith(name));
+  const home = Object.entries(PACKAGE_HOMES).find(([name]) => imported === name || imported.startsWith(name));
   if (home === undefined) return "a package that is not listed in scripts/check-arrows.ts";
-  return file.startsWith(home[1]) ? undefined : `only ${home[1]} may import this package`;
+  return home[1].some((folder) => file.startsWith(folder)) ? undefined : `only ${home[1].join(" and ")} may import this package`;
 }
 
 function isRoom(text: string | undefined): text is Room {

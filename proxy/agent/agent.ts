@@ -26,6 +26,7 @@ import { makeComposeRules } from "./compose-rules.ts";
 import type { Config } from "./config.ts";
 import { makeConnectionSummaries } from "./connection-summary.ts";
 import { makeAdmission } from "./connections.ts";
+import { makeDecisionTrail } from "./decision-trail.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
 import { type PrepareRules, wantsExecutableHash } from "./guards.ts";
 import { handleRequest, type RequestEnd } from "./handle-request.ts";
@@ -100,8 +101,10 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     counters: () => readCounters(redirector),
     connections: () => listener.connectionCount,
     logLinesDropped: environment.logLinesDropped,
-    trail: () => undefined,
+    trail: () => trail.counts(),
   });
+  const trail = makeDecisionTrail(config, log, environment.version);
+  statusParts.add(trail.statusPart);
 
   // ---- listener: bound before anything can be redirected to it -----------------------------------------------------
   let admit: (peer: Peer) => Admission = () => ({ kind: "refuse", reply: unavailable("", "starting", 1) });
@@ -239,6 +242,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     summaries.count(end);
     denials.count(end);
     metrics.countRequest(end);
+    trail.append(end);
     lines.ended(end);
   };
   const requestPorts = {
@@ -272,6 +276,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   loop.start();
   log.info("agent-ready", { version: environment.version, sinceStartMs: sinceStart() });
   const metricsStarted = metrics.start();
+  trail.start();
 
   return ok({
     async stop() {
@@ -282,6 +287,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       // New connections go their direct way from here on; those that were redirected are still answered.
       redirect.release();
       await listener.stop(STOP_GRACE_MS);
+      await trail.stop();
       await metricsStarted;
       await metrics.stop();
       lines.settle();

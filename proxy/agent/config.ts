@@ -39,6 +39,11 @@ export interface Config {
   readonly metricsSocket: string;
   /** File with the same text for node_exporter; empty: none. */
   readonly metricsTextfile: string;
+  /** Where the decision trail is kept; empty: there is none. */
+  readonly auditFolder: string;
+  /** Bounds of one segment of it and of all together. */
+  readonly auditSegmentMiB: number;
+  readonly auditTotalMiB: number;
 }
 
 export interface ConfigError {
@@ -75,6 +80,9 @@ const KNOWN = [
   "moduleBudgets",
   "metricsSocket",
   "metricsTextfile",
+  "auditFolder",
+  "auditSegmentMiB",
+  "auditTotalMiB",
 ];
 
 export interface ParsedConfig {
@@ -120,7 +128,12 @@ export function parseConfig(text: string, environment: Readonly<Record<string, s
     moduleBudgets: reader.budgets("moduleBudgets"),
     metricsSocket: reader.pathOrNone("metricsSocket"),
     metricsTextfile: reader.pathOrNone("metricsTextfile"),
+    auditFolder: reader.folder("auditFolder", { emptyAllowed: true, fallback: "" }),
+    auditSegmentMiB: reader.count("auditSegmentMiB", 1, 64, 4),
+    auditTotalMiB: reader.count("auditTotalMiB", 4, 65_536, 32),
   };
+  if (config.auditTotalMiB < config.auditSegmentMiB * 2)
+    reader.refuse("auditTotalMiB", config.auditTotalMiB, `at least twice auditSegmentMiB, which is ${config.auditSegmentMiB}`);
   if (reader.error !== undefined) return err(reader.error);
   const unknownKeys = Object.keys(json).filter((key) => !KNOWN.includes(key) && !ACCEPTED_WITHOUT_EFFECT.includes(key));
   return ok({ config, unknownKeys });
@@ -175,6 +188,12 @@ class KeyReader {
     return this.#fail(key, value, "an absolute path", undefined);
   }
 
+  count(key: string, least: number, most: number, fallback: number): number {
+    const value = this.#json[key] ?? fallback;
+    const valid = typeof value === "number" && Number.isInteger(value) && value >= least && value <= most;
+    return valid ? value : this.#fail(key, value, `a whole number from ${least} to ${most}`, fallback);
+  }
+
   /** Absent and `""` mean the same: none. */
   pathOrNone(key: string): string {
     const value = this.#json[key] ?? "";
@@ -209,6 +228,10 @@ class KeyReader {
     if (budgets.ok) return budgets.value;
     const { member, found, want } = budgets.error;
     return this.#fail(member === "" ? key : `${key}.${member}`, found, want, DEFAULT_BUDGETS);
+  }
+
+  refuse(key: string, found: unknown, want: string): void {
+    this.#fail(key, found, want, undefined);
   }
 
   #fail<Value>(key: string, found: unknown, want: string, stand: Value): Value {

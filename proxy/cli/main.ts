@@ -15,6 +15,7 @@ const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests t
                                       is the agent ready? With --wait, asked again for that long (-s, -w)
   azure-proxy-agent doctor [OPTION]   what is missing or wrong on this machine, and what to do (doctor --help)
   azure-proxy-agent report [OPTION]   what rules deny, or would deny under enforce (report --help)
+  azure-proxy-agent audit TOOL        verify, show and export the decision trail (audit --help)
   azure-proxy-agent policy TOOL       check, explain, test, compare, compile and suggest rules (policy --help)
   azure-proxy-agent --version         print the version and nothing else (-v)
   azure-proxy-agent --help            print this text (-h)
@@ -29,6 +30,7 @@ type Tool = (argv: readonly string[]) => number | Promise<number>;
 const TOOLS: Readonly<Record<string, () => Promise<Tool>>> = {
   doctor: async () => (await import("./doctor.ts")).doctor,
   report: async () => (await import("./report.ts")).report,
+  audit: async () => (await import("./audit.ts")).audit,
   policy: async () => (await import("./policy.ts")).policy,
   [COMPILE_ITEM_COMMAND]: async () => (await import("./compile-item.ts")).compileItemForDaemon,
 };

@@ -2,7 +2,7 @@
 // allows: the temporary file is created with its final mode, written, synced and renamed.
 
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { err, ok, type Result } from "../../core/result.ts";
 
@@ -23,6 +23,8 @@ export function writeAtomically(path: string, content: string | Uint8Array, mode
   try {
     // "wx": a file or link that somebody placed there is never followed.
     descriptor = openSync(temporary, "wx", mode);
+    // The umask only takes away at creation; what others are to read they may read from here on.
+    fchmodSync(descriptor, mode);
     const bytes = typeof content === "string" ? Buffer.from(content, "utf8") : content;
     for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done);
     if (sync) fsyncSync(descriptor);

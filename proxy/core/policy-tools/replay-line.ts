@@ -66,6 +66,11 @@ export function readRecordedLine(line: string): Result<RecordedDecision, SkipRea
 
 /** `{"request": "GET /…", "caller": {…}, "decision": "allow", "reason"?, "rule"?, "endpoint"?, "policyId"?}` */
 function readPlainRecord(fields: Readonly<Record<string, unknown>>): Result<RecordedDecision, SkipReason> {
+  // An exported record of the decision trail tells also what came to no decision, or to one that was not the rules'.
+  const decidedBy = text(fields.reason);
+  const byOther = decidedBy !== undefined && fields.outcome !== undefined && !ALLOW_REASONS.has(decidedBy) && !DENY_REASONS.has(decidedBy);
+  if (fields.decision === "none" || byOther) return err("no-decision");
+  if (fields.shortened === true) return err("incomplete");
   const request = parseRequestText(String(fields.request));
   const caller = parseCallerJson(fields.caller);
   const { decision } = fields;
