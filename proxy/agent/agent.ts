@@ -2,6 +2,7 @@
 // Nothing here decides about a request; handle-request.ts does.
 
 import { existsSync } from "node:fs";
+import { uptime } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { findCgroupRoot } from "../adapters/ebpf/cgroup.ts";
 import { type AttachedRedirector, openRedirector } from "../adapters/ebpf/redirector.ts";
@@ -33,6 +34,7 @@ import { handleRequest, type RequestEnd } from "./handle-request.ts";
 import { makeHostContactPart } from "./host-contact.ts";
 import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeMetricsService } from "./metrics-service.ts";
+import { startModules } from "./module-runtime.ts";
 import { makePollLoop } from "./poll-loop.ts";
 import { makeProvisioning } from "./provisioning.ts";
 import { makeQuietTime } from "./quiet-time.ts";
@@ -217,10 +219,22 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     statusChanged();
   }
 
+  // ---- policy modules: in force before the first request is decided --------------------------------------------------
+  const modules = startModules(config, {
+    putInForce: keeper.putModulesInForce,
+    changed: statusChanged,
+    log,
+    monotonicMs,
+    now: () => new Date(),
+  });
+  statusParts.add(modules.statusPart);
+  await modules.look();
+
   // ---- polling ------------------------------------------------------------------------------------------------------
   const quietTime = makeQuietTime({ requests: () => requests, release: releaseIdleMemory });
   const loop = makePollLoop({
     async poll(startedMs) {
+      void modules.look();
       await keeper.poll();
       metrics.countPoll();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
@@ -250,6 +264,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     hostDate: keeper.hostDate,
     nextRequestId: () => `${environment.runId}-${++requests}`,
     monotonicMs,
+    readClock: () => ({ uptimeSeconds: Math.floor(uptime()), unixSeconds: Math.floor(Date.now() / 1000) }),
     answerLocally: (exchange: Parameters<typeof handleRequest>[0], caller: Parameters<typeof answerLocally>[1]) =>
       answerLocally(exchange.head, caller),
     ended,
@@ -260,7 +275,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       kernelProcessId: redirector.kernelProcessId,
       // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
       ...(cgroupRoot.ok ? { cgroupRoot: cgroupRoot.value } : {}),
-      wantsExecutableHash: () => wantsExecutableHash(keeper.snapshot().guards),
+      wantsExecutableHash: () => modules.isUsed() || wantsExecutableHash(keeper.snapshot().guards),
     }),
     handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
     refused: (peer, reason) => {
@@ -284,6 +299,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       stopping = true;
       loop.stop();
       provisioning.stop();
+      modules[Symbol.dispose]();
       // New connections go their direct way from here on; those that were redirected are still answered.
       redirect.release();
       await listener.stop(STOP_GRACE_MS);

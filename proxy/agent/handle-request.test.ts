@@ -3,6 +3,7 @@ import { FakeExchange, type FakeRequest } from "../../test/fakes/exchange.ts";
 import type { Caller } from "../core/caller.ts";
 import type { Endpoint } from "../core/endpoint.ts";
 import { perEndpoint } from "../core/key-status.ts";
+import { type ModuleSet, NO_MODULES } from "../core/modules/policy-chain.ts";
 import type { ForwardOutcome, Policy, PolicyDecision } from "../core/ports.ts";
 import { Secret } from "../core/secret.ts";
 import type { SecureChannel } from "../core/secure-channel.ts";
@@ -10,6 +11,7 @@ import type { Mode } from "../core/verdict.ts";
 import type { EndpointGuard } from "./guards.ts";
 import { type CallerLookup, handleRequest, type RequestEnd } from "./handle-request.ts";
 import type { Snapshot } from "./key-keeper.ts";
+import { requestFields } from "./request-log.ts";
 
 const LATCHED: SecureChannel = {
   kind: "latched",
@@ -75,7 +77,13 @@ function snapshotOf(mode: Mode, policy: Policy | undefined, channel: SecureChann
     refusal: undefined,
     orderText: "",
   };
-  return { epoch: 7, guards: perEndpoint(() => guard), channel };
+  return { epoch: 7, guards: perEndpoint(() => guard), modules: NO_MODULES, channel };
+}
+
+function modulesThat(kind: "allow" | "deny", audit = false): ModuleSet {
+  const answer = { kind, reason: "no-tokens", rule: "", labels: [] };
+  const module = { name: "m", audit, policyId: "hash-of-m", headers: new Set<string>(), ask: () => ({ answer, failed: false }) };
+  return perEndpoint(() => [module]);
 }
 
 interface Run {
@@ -99,6 +107,7 @@ async function handle(run: Run): Promise<{ readonly exchange: FakeExchange; read
     hostDate: () => "Wed, 23 Apr 2025 12:00:00 GMT",
     nextRequestId: () => "id-1",
     monotonicMs: () => 0,
+    readClock: () => ({ uptimeSeconds: 3600, unixSeconds: 1_750_000_000 }),
     answerLocally: () => undefined,
     ended: (end) => ends.push(end),
   });
@@ -248,11 +257,52 @@ describe("handleRequest", () => {
         hostDate: () => "",
         nextRequestId: () => "id",
         monotonicMs: () => 0,
+        readClock: () => ({ uptimeSeconds: 0, unixSeconds: 0 }),
         answerLocally: () => undefined,
         ended: (end) => ends.push(end),
       },
     );
     expect([exchange.answers[0]?.status, exchange.forwarded.length, ends[0]?.reason]).toEqual([413, 0, "body-too-large"]);
+  });
+
+  test("T-130: a module's deny is a 403 whose line names the module and its reason; audit lets it pass", async () => {
+    const denied = await handle({ snapshot: { ...snapshotOf("enforce", ALLOW), modules: modulesThat("deny") } });
+    expect(denied.exchange.answers[0]?.status).toBe(403);
+    expect(denied.end).toMatchObject({
+      event: "request-denied",
+      reason: "module-denied",
+      detail: "m: no-tokens",
+      modules: [{ name: "m", applied: true }],
+    });
+    expect(requestFields(denied.end)).toMatchObject({ module: "m", moduleReason: "no-tokens", ruleId: "m", policyId: "hash-of-m" });
+    const softened = await handle({ snapshot: { ...snapshotOf("audit", ALLOW), modules: modulesThat("deny") } });
+    expect(softened.end).toMatchObject({ event: "request-forwarded", auditDeny: true, reason: "module-denied" });
+    const audited = await handle({ snapshot: { ...snapshotOf("enforce", ALLOW), modules: modulesThat("deny", true) } });
+    expect(audited.end).toMatchObject({ event: "request-forwarded", reason: "granted", auditDeny: false });
+    expect(requestFields(audited.end)).toMatchObject({ moduleWouldDeny: ["m: no-tokens"], ruleId: "r" });
+  });
+
+  test("modules are asked without rules, too; never about built-in refusals and exempt uploads", async () => {
+    const modules = modulesThat("deny");
+    const withoutRules = await handle({ snapshot: { ...snapshotOf("enforce", undefined), modules } });
+    expect(withoutRules.end.reason).toBe("module-denied");
+    const notRoot = await handle({ endpoint: "hostga", snapshot: { ...snapshotOf("enforce", ALLOW), modules } });
+    expect([notRoot.end.reason, notRoot.end.modules]).toEqual(["not-root", []]);
+    const upload = { method: "PUT", target: "/vmAgentLog", body: "log" };
+    const exempt = await handle({
+      endpoint: "hostga",
+      elevated: true,
+      request: upload,
+      snapshot: { ...snapshotOf("enforce", ALLOW), modules },
+    });
+    expect([exempt.end.reason, exempt.end.modules]).toEqual(["exempt-upload", []]);
+  });
+
+  test("T-137: modules that change while the body arrives decide the request", async () => {
+    const request = { method: "POST", body: "x" };
+    const later = { ...snapshotOf("enforce", ALLOW), modules: modulesThat("deny") };
+    const { exchange, end } = await handle({ snapshot: snapshotOf("enforce", ALLOW), later, request });
+    expect([exchange.answers[0]?.status, end.reason, exchange.forwarded.length]).toEqual([403, "module-denied", 0]);
   });
 
   test("the end tells what was decided on, and how long each part took that was reached", async () => {

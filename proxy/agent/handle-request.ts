@@ -7,6 +7,7 @@ import { type CanonicalRequest, canonicalise, METHODS, parseMethod } from "../co
 import { AUTHORIZATION_HEADER, endorse, type OutboundBody } from "../core/endorsement.ts";
 import { ENDPOINT_FACTS, MAX_STREAMED_BODY_BYTES } from "../core/endpoint.ts";
 import type { ModuleOutcome } from "../core/modules/module-entry.ts";
+import { type ChainResult, judgeModules } from "../core/modules/policy-chain.ts";
 import type { BodyFailure, Exchange, LocalReply, OutboundRequest } from "../core/ports.ts";
 import { refusal, unavailable } from "../core/replies.ts";
 import { unreachable } from "../core/result.ts";
@@ -62,9 +63,17 @@ export interface RequestPorts {
   readonly hostDate: () => string;
   readonly nextRequestId: () => string;
   readonly monotonicMs: () => number;
+  /** Whole seconds, for policy modules. */
+  readonly readClock: () => SeenClock;
   /** Answers for our own endpoints; undefined when the target is not one of them. */
   readonly answerLocally: (exchange: Exchange, caller: Caller | undefined) => Promise<LocalReply> | undefined;
   readonly ended: (end: RequestEnd) => void;
+}
+
+/** Seconds since boot and since 1970 by the VM's clock, when a request was read. */
+export interface SeenClock {
+  readonly uptimeSeconds: number;
+  readonly unixSeconds: number;
 }
 
 const KEY_RETRY_SECONDS = 2;
@@ -78,7 +87,9 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
   const caller = lookup.kind === "identified" ? lookup.caller : undefined;
   const identifyMs = lookup.kind === "identified" ? lookup.identifyMs : undefined;
   let snapshot = ports.snapshot(); // immutable; a request is decided on one snapshot, or decided again on the next
+  const clock = ports.readClock();
   let request: CanonicalRequest | undefined;
+  let modules = NO_MODULES;
   let policyMs: number | undefined;
   let hostMs: number | undefined;
 
@@ -97,7 +108,7 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
       reason,
       detail: "",
       verdict: undefined,
-      modules: NO_MODULES,
+      modules,
       mode,
       auditDeny: false,
       endorsed: false,
@@ -117,9 +128,9 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
 
   function decideNow(asking: Caller): Permitted | Refused {
     const beganMs = ports.monotonicMs();
-    const decision = decide(snapshot, asking, exchange, requestId);
+    const decision = decide(snapshot, asking, exchange, requestId, clock);
     policyMs = (policyMs ?? 0) + ports.monotonicMs() - beganMs;
-    request = decision.request;
+    ({ request, modules = NO_MODULES } = decision);
     return decision;
   }
 
@@ -188,11 +199,13 @@ interface Refused {
   readonly detail?: string;
   readonly verdict?: Verdict;
   readonly request?: CanonicalRequest;
+  readonly modules?: readonly ModuleOutcome[];
 }
 
 interface Permitted {
   readonly kind: "permitted";
   readonly request: CanonicalRequest;
+  readonly modules: readonly ModuleOutcome[];
   readonly permit: Permit;
   /** Undefined: leaves unsigned, because the host takes it so (exempt uploads) or does not look yet (audit without a key). */
   readonly key: LatchedKey | undefined;
@@ -216,8 +229,8 @@ function refuseUnknownCaller(lookup: CallerLookup, requestId: string): Refused {
   };
 }
 
-/** The whole decision on one snapshot: form of the request, built-in refusals, policy, mode, key. Has no side effect. */
-function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestId: string): Permitted | Refused {
+/** The whole decision on one snapshot: form of the request, built-in refusals, rules, modules, mode, key. Has no side effect. */
+function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestId: string, clock: SeenClock): Permitted | Refused {
   const { method, target } = exchange.head;
   const guard = snapshot.guards[caller.endpoint];
   if (parseMethod(method) === undefined) {
@@ -240,7 +253,9 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
     return { kind: "refused", event: "request-denied", reply: refusal(403, requestId, "forbidden"), reason: builtIn.reason, request };
 
   const exempt = builtIn.kind === "exempt";
-  const verdict = exempt ? exemptVerdict(guard) : evaluate(guard, request, caller);
+  const { verdict, outcomes: modules } = exempt
+    ? { verdict: exemptVerdict(guard), outcomes: NO_MODULES }
+    : evaluate(snapshot, request, caller, exchange, clock);
   const permit = permitFor(verdict, guard.mode);
   if (permit === undefined)
     return {
@@ -248,8 +263,10 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
       event: "request-denied",
       reply: refusal(403, requestId, "forbidden"),
       reason: verdict.reason,
+      detail: describeModule(verdict),
       verdict,
       request,
+      modules,
     };
 
   const key = !exempt && snapshot.channel.kind === "latched" ? snapshot.channel.key : undefined;
@@ -261,18 +278,32 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
       reason: "no-key",
       verdict,
       request,
+      modules,
     };
   }
-  return { kind: "permitted", request, permit, key, exempt };
+  return { kind: "permitted", request, modules, permit, key, exempt };
 }
 
-function evaluate(guard: EndpointGuard, request: CanonicalRequest, caller: Caller): Verdict {
+function evaluate(snapshot: Snapshot, request: CanonicalRequest, caller: Caller, exchange: Exchange, clock: SeenClock): ChainResult {
+  const guard = snapshot.guards[caller.endpoint];
+  const modules = snapshot.modules[caller.endpoint];
+  const rules = askRules(guard, request, caller);
+  if (modules.length === 0) return { verdict: rules, outcomes: NO_MODULES };
+  const facts = { request, claims: caller.claims, headers: exchange.head.headers, ...clock };
+  return judgeModules(rules, modules, facts, guard.mode !== "enforce");
+}
+
+function askRules(guard: EndpointGuard, request: CanonicalRequest, caller: Caller): Verdict {
   const { policy, ruleSetId } = guard;
-  // Without rules (version 1.0, or an endpoint the platform has not given any) only the built-in refusals bind.
+  // Without rules (version 1.0, or an endpoint the platform has not given any) only the built-in refusals and modules bind.
   if (policy === undefined) return { kind: "allow", reason: "no-rules", rule: "", ruleSetId, policyId: "" };
   const decision = policy.evaluate(request, caller.claims);
   const kind = decision.kind === "allow" ? "allow" : "deny";
   return { kind, reason: decision.reason, rule: decision.rule, ruleSetId, policyId: policy.policyId };
+}
+
+function describeModule({ module }: Verdict): string {
+  return module === undefined ? "" : `${module.name}: ${module.reason}`;
 }
 
 function exemptVerdict(guard: EndpointGuard): Verdict {

@@ -4,6 +4,7 @@
 import type { Endpoint } from "../core/endpoint.ts";
 import { type HostClock, hostNowMs, makeDateRenderer } from "../core/host-clock.ts";
 import type { KeyStatus } from "../core/key-status.ts";
+import { type ModuleSet, NO_MODULES } from "../core/modules/policy-chain.ts";
 import type { Log } from "../core/ports.ts";
 import type { Result } from "../core/result.ts";
 import type { LatchedKey, SecureChannel } from "../core/secure-channel.ts";
@@ -19,9 +20,11 @@ import {
 
 /** All that a request needs to know, read once per request. */
 export interface Snapshot {
-  /** Counts every change of rules, channel or key. */
+  /** Counts every change of rules, modules, channel or key. */
   readonly epoch: number;
   readonly guards: Guards;
+  /** Policy modules that are asked after the rules. */
+  readonly modules: ModuleSet;
   readonly channel: SecureChannel;
 }
 
@@ -65,10 +68,12 @@ export interface KeyKeeper {
   hostDate(): string;
   /** One turn of the loop. Never rejects. */
   poll(): Promise<void>;
+  /** Takes these modules in force, whole, for every request decided from now on. */
+  putModulesInForce(modules: ModuleSet): void;
 }
 
 export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
-  let snapshot: Snapshot = { epoch: 0, guards: UNKNOWN_GUARDS, channel: { kind: "unknown" } };
+  let snapshot: Snapshot = { epoch: 0, guards: UNKNOWN_GUARDS, modules: NO_MODULES, channel: { kind: "unknown" } };
   let report: KeeperReport = {
     stateText: "Unknown",
     message: "waiting for the first secure channel status",
@@ -198,6 +203,10 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
     snapshot: () => snapshot,
     report: () => report,
     hostDate: () => renderDate(hostNowMs(clock, ports.localNowMs(), ports.monotonicMs())),
+    putModulesInForce: (modules) => {
+      replace({ modules });
+      ports.changed();
+    },
     async poll() {
       try {
         await poll();

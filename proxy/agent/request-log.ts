@@ -28,6 +28,9 @@ export function requestFields(end: RequestEnd): Readonly<Record<string, LogField
     endpoint: caller?.endpoint,
     mode: end.mode,
     wouldDeny: end.auditDeny ? (verdict?.reason ?? "") : undefined,
+    module: verdict?.module?.name,
+    moduleReason: verdict?.module?.reason,
+    moduleWouldDeny: unapplied(end),
     ruleId: verdict?.rule,
     ruleSetId: verdict?.ruleSetId,
     policyId: verdict?.policyId.slice(0, 16),
@@ -48,4 +51,10 @@ export function requestFields(end: RequestEnd): Readonly<Record<string, LogField
     doubts: caller === undefined || caller.doubts.length === 0 ? undefined : caller.doubts,
     elapsedMs: Math.round(end.elapsedMs * 1000) / 1000,
   };
+}
+
+/** Denies of modules in audit, as `name: reason`. */
+function unapplied({ modules }: RequestEnd): readonly string[] | undefined {
+  const denies = modules.filter(({ applied }) => !applied);
+  return denies.length === 0 ? undefined : denies.map(({ name, reason }) => `${name}: ${reason}`);
 }

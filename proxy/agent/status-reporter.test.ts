@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { ENDPOINTS } from "../core/endpoint.ts";
 import { perEndpoint } from "../core/key-status.ts";
+import { NO_MODULES } from "../core/modules/policy-chain.ts";
 import { Secret } from "../core/secret.ts";
 import { type EndpointGuard, UNKNOWN_GUARDS } from "./guards.ts";
 import type { KeeperReport, Snapshot } from "./key-keeper.ts";
@@ -25,6 +26,7 @@ const SNAPSHOT: Snapshot = {
     hostga: guard({ mode: "enforce" }),
     imds: guard({ mode: "audit" }),
   },
+  modules: NO_MODULES,
   channel: { kind: "latched", key: { guid: GUID, incarnationId: 3, issued: "", secret: new Secret(Buffer.alloc(32)) } },
 };
 

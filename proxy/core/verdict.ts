@@ -13,6 +13,8 @@ export interface Verdict {
   readonly ruleSetId: string;
   /** Hash of the policy component that decided; empty when a built-in refusal or no policy decided. */
   readonly policyId: string;
+  /** The policy module that denied, and its own word for why; undefined when rules or the agent itself decided. */
+  readonly module?: { readonly name: string; readonly reason: string };
 }
 
 declare const proven: unique symbol;

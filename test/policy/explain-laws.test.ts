@@ -7,6 +7,7 @@ import { handleRequest, type RequestEnd } from "../../proxy/agent/handle-request
 import type { Caller, Claims } from "../../proxy/core/caller.ts";
 import { ENDPOINTS, type Endpoint } from "../../proxy/core/endpoint.ts";
 import { perEndpoint } from "../../proxy/core/key-status.ts";
+import { NO_MODULES } from "../../proxy/core/modules/policy-chain.ts";
 import { type Answer, decideRequest } from "../../proxy/core/policy-tools/decide-request.ts";
 import { explainRequest } from "../../proxy/core/policy-tools/explain-request.ts";
 import { readCarriedRules, renderRuleItem } from "../../proxy/core/policy-tools/rule-item.ts";
@@ -77,10 +78,11 @@ async function askAgent(
     exchange,
     { kind: "identified", caller },
     {
-      snapshot: () => ({ epoch: 1, guards, channel: { kind: "latched", key } }),
+      snapshot: () => ({ epoch: 1, guards, modules: NO_MODULES, channel: { kind: "latched", key } }),
       hostDate: () => "Thu, 01 Jan 2026 00:00:00 GMT",
       nextRequestId: () => "id",
       monotonicMs: () => 0,
+      readClock: () => ({ uptimeSeconds: 0, unixSeconds: 0 }),
       answerLocally: () => undefined,
       ended: (end) => ends.push(end),
     },

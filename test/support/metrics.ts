@@ -5,6 +5,7 @@ import { UNKNOWN_GUARDS } from "../../proxy/agent/guards.ts";
 import type { RequestEnd } from "../../proxy/agent/handle-request.ts";
 import type { KeeperReport, Snapshot } from "../../proxy/agent/key-keeper.ts";
 import { type MetricSources, makeMetrics } from "../../proxy/agent/metrics.ts";
+import { NO_MODULES } from "../../proxy/core/modules/policy-chain.ts";
 import { Secret } from "../../proxy/core/secret.ts";
 
 export function requestEnd(known: Partial<RequestEnd> = {}): RequestEnd {
@@ -33,7 +34,7 @@ export function requestEnd(known: Partial<RequestEnd> = {}): RequestEnd {
 }
 
 export function exposeEverything(known: Partial<MetricSources> = {}) {
-  let snapshot: Snapshot = { epoch: 3, guards: UNKNOWN_GUARDS, channel: { kind: "unknown" } };
+  let snapshot: Snapshot = { epoch: 3, guards: UNKNOWN_GUARDS, modules: NO_MODULES, channel: { kind: "unknown" } };
   const unknown = { keyIncarnationId: undefined, lastContactMs: undefined, clockOffsetMs: undefined };
   let keeper: KeeperReport = { stateText: "", message: "", healthy: false, ...unknown };
   let nowMs = 0;

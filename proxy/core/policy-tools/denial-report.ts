@@ -157,7 +157,11 @@ const FIXED_REMEDIES: ReadonlyMap<string, string> = new Map([
   ["ambiguous-request", "no rule can allow it: headers or parameters have no single clear reading; fix the caller"],
   ["method-not-allowed", "no rule can allow it: the method is not let through"],
   ["no-usable-rules", "the platform's rules cannot be used: repair those first"],
-  ["policy-failed", "a defect of the policy component: please report it"],
+  ["module-denied", "the rules allow it: the policy module named first denies it"],
+  [
+    "policy-failed",
+    "a policy failed: the module that is named, see its module-failed lines; without one a defect of ours, please report it",
+  ],
   ["wrong-endpoint", "a defect of the agent: please report it"],
 ]);
 

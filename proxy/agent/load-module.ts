@@ -1,0 +1,73 @@
+// From an entry of the list to a running module: reads what the entry names by hash, looks at the signature with the keys trusted now,
+// compiles beside the requests and starts. What was prepared by another version of the agent is prepared anew from the component.
+
+import { compileComponent } from "../adapters/policy/component-instance.ts";
+import { startModulePolicy } from "../adapters/policy/module-policy.ts";
+import { decodePrepared } from "../adapters/policy/prepared-artefact.ts";
+import { hashOf, readModuleIndex, readModuleObject } from "../adapters/storage/module-store.ts";
+import { readTrustedKeys } from "../adapters/storage/trusted-keys.ts";
+import { MAX_SIGNATURE_FILE_BYTES, type TrustedKey } from "../core/modules/minisign.ts";
+import type { ModuleEntry } from "../core/modules/module-entry.ts";
+import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES, renderModuleIndex } from "../core/modules/module-index.ts";
+import { checkModuleSignature } from "../core/modules/module-signature.ts";
+import { err, ok, type Result } from "../core/result.ts";
+import type { PreparedComponent } from "../core/wasm/component-plan.ts";
+import type { LoadModule, ModuleListing } from "./module-chain.ts";
+
+export interface ModuleFiles {
+  readonly folder: string;
+  readonly trustedKeysFolder: string;
+  readonly requireSigned: boolean;
+  /** User id that all of it must belong to. */
+  readonly owner: number;
+  readonly monotonicMs: () => number;
+}
+
+/** The list as it is on disk; the trusted keys are read only where a signature counts. */
+export function readListing(files: ModuleFiles): Result<ModuleListing, string> {
+  const entries = readModuleIndex(files.folder, files.owner);
+  if (!entries.ok) return err(entries.error.message);
+  const keysCount = files.requireSigned || entries.value.some(({ signedBy }) => signedBy !== undefined);
+  const keys = keysCount && entries.value.length > 0 ? trustedKeys(files) : [];
+  return ok({
+    entries: entries.value,
+    sha256: hashOf(Buffer.from(renderModuleIndex(entries.value))),
+    dependsOn: keys.map(({ id, bytes }) => `${id}:${Buffer.from(bytes).toString("base64")}`).join(),
+  });
+}
+
+function trustedKeys({ trustedKeysFolder, owner }: ModuleFiles): readonly TrustedKey[] {
+  return readTrustedKeys(trustedKeysFolder, owner).keys;
+}
+
+export function makeLoadModule(files: ModuleFiles): LoadModule {
+  return async (entry, failed) => {
+    const prepared = readPrepared(files, entry);
+    if (!prepared.ok) return prepared;
+    const settings = readModuleObject(files.folder, files.owner, entry.settingsSha256, MAX_SETTINGS_BYTES);
+    if (!settings.ok) return err(settings.error.message);
+    const compiled = await compileComponent(prepared.value);
+    if (!compiled.ok) return err(compiled.error.message);
+    return startModulePolicy(entry, compiled.value, settings.value, { monotonicMs: files.monotonicMs, failed });
+  };
+}
+
+function readPrepared(files: ModuleFiles, entry: ModuleEntry): Result<PreparedComponent, string> {
+  const component = readModuleObject(files.folder, files.owner, entry.componentSha256, MAX_COMPONENT_BYTES);
+  if (!component.ok) return err(component.error.message);
+  const signature = checkSignature(files, entry, component.value);
+  if (!signature.ok) return signature;
+  const artefact = readModuleObject(files.folder, files.owner, entry.preparedSha256, MAX_PREPARED_BYTES);
+  if (!artefact.ok) return err(artefact.error.message);
+  return decodePrepared(artefact.value);
+}
+
+function checkSignature(files: ModuleFiles, entry: ModuleEntry, component: Uint8Array): Result<void, string> {
+  const { signatureSha256 } = entry;
+  const file =
+    signatureSha256 === undefined ? undefined : readModuleObject(files.folder, files.owner, signatureSha256, MAX_SIGNATURE_FILE_BYTES);
+  if (file !== undefined && !file.ok) return err(file.error.message);
+  const keys = file === undefined ? [] : trustedKeys(files);
+  const checked = checkModuleSignature(component, file?.value, keys, files.requireSigned);
+  return checked.ok ? ok(undefined) : checked;
+}
