@@ -258,6 +258,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     metrics.countRequest(end);
     trail.append(end);
     lines.ended(end);
+    // The host takes our signature no more, so the key it wants may be another one: not seen only with the next poll.
+    if (end.status === 401 && end.endorsed) loop.wake();
   };
   const requestPorts = {
     snapshot: keeper.snapshot,

@@ -1,3 +1,5 @@
-// The smallest server Bun can be: what every Bun program pays before it does anything. Takes its port as the only argument.
+// The smallest server Bun can be: what every Bun program pays before it does anything. Takes its port as the only argument; without one
+// it ends at once, as the smallest program.
 
-Bun.serve({ hostname: "127.0.0.1", port: Number(process.argv[2]), fetch: () => new Response("ok") });
+const [, , port] = process.argv;
+if (port !== undefined) Bun.serve({ hostname: "127.0.0.1", port: Number(port), fetch: () => new Response("ok") });

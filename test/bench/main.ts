@@ -6,6 +6,7 @@ import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { requireSandbox } from "../support/sandbox.ts";
+import { benchCommands } from "./command-bench.ts";
 import { missedBounds, ratioOf, renderSection, type Section } from "./figures.ts";
 import { benchFootprint } from "./footprint-bench.ts";
 import { benchPath } from "./path-bench.ts";
@@ -98,7 +99,7 @@ const add = (...done: readonly Section[]) => {
 try {
   const bareServer = await buildBareServer(folder);
   if (flags.only.includes("policy")) add(await benchPolicy(options.policy));
-  if (flags.only.includes("start")) add(await benchStart(options.starts, bareServer));
+  if (flags.only.includes("start")) add(await benchStart(options.starts, bareServer), await benchCommands(options.starts, bareServer));
   if (flags.only.includes("footprint")) add(...(await benchFootprint(options.footprint, bareServer)));
   if (flags.only.includes("settings")) add(...(await benchSettings(options.settings)));
   if (flags.only.includes("path")) add(await benchPath(options.path));

@@ -1,0 +1,44 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+
+const PROXY = join(import.meta.dir, "..");
+
+/** All files of ours that are loaded with these, by their static imports, as paths below proxy/. */
+function loadedWith(...paths: readonly string[]): readonly string[] {
+  const seen = new Set<string>();
+  const open = paths.map((path) => join(PROXY, path));
+  for (let path = open.pop(); path !== undefined; path = open.pop()) {
+    if (seen.has(path)) continue;
+    seen.add(path);
+    for (const [, clause = "", found = ""] of readFileSync(path, "utf8").matchAll(/^(?:import|export) ([^;]*?)from "([^"]+)";$/gms)) {
+      if (found.startsWith(".") && !clause.startsWith("type ")) open.push(join(path, "..", found));
+    }
+  }
+  return [...seen].map((path) => relative(PROXY, path)).sort();
+}
+
+describe("what is loaded", () => {
+  test("for --version and --help: the command line alone", () => {
+    expect(loadedWith("cli/main.ts")).toEqual([
+      "cli/arguments.ts",
+      "cli/compile-command.ts",
+      "cli/exit-code.ts",
+      "cli/main.ts",
+      "cli/version.ts",
+    ]);
+  });
+
+  test("for --status: the question besides, nothing of the kernel side, of rules, or of packages", () => {
+    const loaded = loadedWith("cli/main.ts", "cli/status.ts");
+    expect(loaded).toContain("adapters/running-agent/ask-provision.ts");
+    expect(loaded.filter((path) => path.startsWith("adapters/"))).toEqual(["adapters/running-agent/ask-provision.ts"]);
+    expect(loaded.filter((path) => path.startsWith("agent/"))).toEqual([]);
+    expect(loaded.length).toBeLessThan(12);
+  });
+
+  test("the walk sees what the daemon loads", () => {
+    const loaded = loadedWith("cli/run.ts");
+    for (const path of ["agent/agent.ts", "adapters/ebpf/libbpf.ts", "adapters/policy/component.ts"]) expect(loaded).toContain(path);
+  });
+});
