@@ -1,4 +1,5 @@
-// TypeScript types of the contract as a component made by jco with QuickJS sees it.
+// TypeScript types of the contract as QuickJS, in a component made by jco, sees it: what is absent is null, and numbers of 64 bits are
+// plain numbers, rounded above 2^53.
 
 import { exportedInterface, Types } from "./abi-layout.ts";
 import type { WitPackage, WitType } from "./parse-wit.ts";
@@ -9,6 +10,7 @@ export function generateTs(wit: WitPackage): string {
   const exported = exportedInterface(wit);
   const lines = [
     `// ${GENERATED}`,
+    "// What is absent is null. Numbers of 64 bits are rounded above 2^53.",
     `// ${wit.name}@${wit.version}. Export a constant named "${toCamel(exported.name)}" of type ${toPascal(exported.name)}.`,
   ];
   for (const definition of types.all) {
@@ -39,12 +41,12 @@ function typeName(type: WitType): string {
     case "primitive":
       if (type.name === "string") return "string";
       if (type.name === "bool") return "boolean";
-      return type.name === "u64" ? "bigint" : "number";
+      return "number";
     case "list":
       if (type.element.kind === "primitive" && type.element.name === "u8") return "Uint8Array";
       return `readonly ${typeName(type.element)}[]`;
     case "option":
-      return `${typeName(type.element)} | undefined`;
+      return `${typeName(type.element)} | null`;
     case "tuple":
       return `[${type.elements.map(typeName).join(", ")}]`;
     case "named":

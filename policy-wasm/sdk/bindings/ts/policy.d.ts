@@ -1,4 +1,5 @@
 // Generated from policy-wasm/wit/policy.wit by scripts/build-bindings.ts; do not edit.
+// What is absent is null. Numbers of 64 bits are rounded above 2^53.
 // azure:proxy-agent-policy@1.0.0. Export a constant named "authorizer" of type Authorizer.
 
 /** The guarded host service that the caller's connect(2) went to. Never taken from the URL or the Host header. */
@@ -67,9 +68,9 @@ export interface Request {
    */
   readonly headers: readonly HeaderField[];
   /** Whole seconds since boot when the request was read; 0 when the agent does not tell. Only differences mean anything. */
-  readonly uptimeSeconds: bigint;
+  readonly uptimeSeconds: number;
   /** Whole seconds since 1970-01-01T00:00:00Z by the VM's clock when the request was read; 0 when the agent does not tell. */
-  readonly unixSeconds: bigint;
+  readonly unixSeconds: number;
 }
 
 /**
@@ -84,25 +85,25 @@ export interface Caller {
   /** Real and effective user id are both 0. */
   readonly elevated: boolean;
   /** Account name of user-id. */
-  readonly userName: string | undefined;
+  readonly userName: string | null;
   /** Names of the groups of that account, no order promised; empty when unknown. */
   readonly userGroups: readonly string[];
   /** Path of the executable in the agent's mount namespace, proven to be the very file that runs. */
-  readonly executablePath: string | undefined;
+  readonly executablePath: string | null;
   /** Last component of executable-path. */
-  readonly processName: string | undefined;
+  readonly processName: string | null;
   /**
    * SHA-256 of the content of that very file, 64 lower-case hex digits. The agent reads the file only when a policy in
    * force needs it: without such a policy this is absent.
    */
-  readonly executableSha256: string | undefined;
+  readonly executableSha256: string | null;
   /** Id of the caller's cgroup (cgroup v2), as the kernel numbers it; changes when the cgroup is made anew. */
-  readonly cgroupId: bigint;
+  readonly cgroupId: number;
   /**
    * Path of that cgroup below the root of the hierarchy, for instance `/system.slice/ssh.service`; `/` is the root itself.
    * Proven to be the path of the cgroup with this id. Segments are never empty, `.` or `..`.
    */
-  readonly cgroupPath: string | undefined;
+  readonly cgroupPath: string | null;
 }
 
 /** The three answers. */
@@ -147,5 +148,5 @@ export interface Authorizer {
    */
   configure(settings: Uint8Array): void;
   /** Decides one request. `so-far` is what the policies before this one came to together; absent for the first. */
-  evaluate(request: Request, caller: Caller, soFar: Outcome | undefined): Outcome;
+  evaluate(request: Request, caller: Caller, soFar: Outcome | null): Outcome;
 }
