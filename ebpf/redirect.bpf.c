@@ -202,8 +202,10 @@ static __always_inline bool is_exempt(const struct settings *config, __u32 tgid)
 {
 	if (!config->exempt_tgid || tgid != config->exempt_tgid)
 		return false;
-	/* The number may have been reused after the agent died. */
-	return !config->exempt_start_ns || config->exempt_start_ns == current_start_time_ns();
+	/* The number may be somebody else's after the agent died: the redirect outlives it. Nobody but root enters its cgroup. */
+	if (!config->exempt_start_ns)
+		return config->exempt_cgroup_id == bpf_get_current_cgroup_id();
+	return config->exempt_start_ns == current_start_time_ns();
 }
 
 /* The agent proves from inside the attached cgroup which process it is, in the kernel's own numbers. */
@@ -213,6 +215,7 @@ static __always_inline void learn_agent(struct bpf_sock_addr *ctx, struct settin
 		return;
 	config->agent_netns = bpf_get_netns_cookie(ctx);
 	config->exempt_start_ns = current_start_time_ns();
+	config->exempt_cgroup_id = bpf_get_current_cgroup_id();
 	config->exempt_tgid = bpf_get_current_pid_tgid() >> 32;
 }
 
@@ -460,3 +463,6 @@ int redirect_getpeername6(struct bpf_sock_addr *ctx)
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* A number that libbpf reads for us and kernels since 5.0 ignore: it tells the agent which layout this object has. */
+__u32 LAYOUT SEC("version") = LAYOUT_VERSION << 8 | RECORD_VERSION;

@@ -9,6 +9,18 @@
 
 #include <linux/types.h>
 
+/*
+ * Maps outlive the process that made them. LAYOUT_VERSION goes up with every change of a map's type, size, key, value or
+ * meaning: a successor with another number makes maps of its own instead of using those it finds. RECORD_VERSION goes up when
+ * struct audit_record or struct record_key changes: only a successor with the same number can read records found there.
+ */
+#ifndef LAYOUT_VERSION
+#define LAYOUT_VERSION 1
+#endif
+#ifndef RECORD_VERSION
+#define RECORD_VERSION 1
+#endif
+
 #define COMM_BYTES 16
 
 /* Endpoints that can be guarded at once, and connections that may wait to be accepted. */
@@ -61,6 +73,7 @@ struct settings {
 	__u64 probe_cookie; /* socket cookie of the agent's probe; 0: no probe expected */
 	__u64 agent_netns; /* learned: namespace cookie of the probe */
 	__u64 exempt_start_ns; /* learned: start time of the agent, 0 when it cannot be read */
+	__u64 exempt_cgroup_id; /* learned: where the agent runs; counts only when its start time cannot be read */
 	__u32 exempt_tgid; /* learned: the agent as the kernel numbers it, 0: not learned yet */
 	__u16 listener_port;
 	__u8 pass_foreign_namespaces; /* 1: connects from other namespaces go out unchanged; 0: they are refused */
@@ -88,8 +101,8 @@ _Static_assert(__builtin_offsetof(struct audit_record, port_be) == 80, "the port
 _Static_assert(__builtin_offsetof(struct audit_record, comm) == 88, "comm comes last");
 _Static_assert(sizeof(struct record_key) == 16, "record_key is 16 bytes");
 _Static_assert(sizeof(struct guarded_key) == 8, "guarded_key is 8 bytes");
-_Static_assert(sizeof(struct settings) == 32, "settings is 32 bytes");
-_Static_assert(__builtin_offsetof(struct settings, exempt_tgid) == 24, "64-bit settings come first");
-_Static_assert(__builtin_offsetof(struct settings, listener_port) == 28, "the port follows the tgid");
+_Static_assert(sizeof(struct settings) == 40, "settings is 40 bytes");
+_Static_assert(__builtin_offsetof(struct settings, exempt_tgid) == 32, "64-bit settings come first");
+_Static_assert(__builtin_offsetof(struct settings, listener_port) == 36, "the port follows the tgid");
 
 #endif

@@ -1,20 +1,21 @@
-// Puts the agent together and runs it: listener first, then the redirect programs, then the key; down in the opposite order.
+// Puts the agent together and runs it: the door first, then the redirect programs, then the key, then the door is opened; down in the
+// opposite order.
 // Nothing here decides about a request; handle-request.ts does.
 
-import { existsSync } from "node:fs";
 import { uptime } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { findCgroupRoot } from "../adapters/ebpf/cgroup.ts";
-import { type AttachedRedirector, openRedirector } from "../adapters/ebpf/redirector.ts";
 import { makeKeyApi } from "../adapters/host/key-api.ts";
 import { DEFAULT_HTTP_LIMITS } from "../adapters/http/limits.ts";
 import { type Listener, startListener } from "../adapters/http/listener.ts";
+import { probeListener } from "../adapters/http/probe.ts";
 import { sendOnce } from "../adapters/http/send-once.ts";
 import { makeLocalApp } from "../adapters/local/app.ts";
 import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { compileItemApart } from "../adapters/policy/compile-item.ts";
 import { loadPolicy } from "../adapters/policy/component.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
+import { takeNotify } from "../adapters/service/notify.ts";
 import { openKeyStore } from "../adapters/storage/key-store.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/storage/status-file.ts";
@@ -32,6 +33,8 @@ import { makeDenialCounter } from "./denial-counter.ts";
 import { type PrepareRules, wantsExecutableHash } from "./guards.ts";
 import { handleRequest, type RequestEnd } from "./handle-request.ts";
 import { makeHostContactPart } from "./host-contact.ts";
+import { makeKernelCheck } from "./kernel-check.ts";
+import { openKernelRedirector } from "./kernel-redirector.ts";
 import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeMetricsService } from "./metrics-service.ts";
 import { startModules } from "./module-runtime.ts";
@@ -43,6 +46,8 @@ import { makeRedirectPart } from "./redirect-check.ts";
 import { makeRequestLines } from "./request-lines.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
+import { lastArrivals, lockInstance, openDoor, settledWithin, staysForSuccessor, WARM_START_MS } from "./takeover.ts";
+import { startWatchdog } from "./watchdog.ts";
 
 const STATUS_INTERVAL_MS = 60_000;
 /** While the agent is young and nothing is settled yet, the host is asked every second. */
@@ -50,6 +55,7 @@ const YOUNG_MS = 300_000;
 const EAGER_POLL_MS = 1_000;
 const STOP_GRACE_MS = 5_000;
 const DIRECT_CONNECTIONS = 64;
+const PROBE_MS = 10_000;
 
 /** Why the agent does not start, with the exit code that says so. */
 export interface StartError {
@@ -58,7 +64,7 @@ export interface StartError {
 }
 
 export interface RunningAgent {
-  /** Lets traffic go, finishes what is in flight, detaches everything. */
+  /** Finishes what is in flight and leaves the redirect to a successor, or takes it off before. */
   stop(): Promise<void>;
 }
 
@@ -93,6 +99,9 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const denials = makeDenialCounter(() => new Date());
   const statusParts = makeStatusParts(OWN_DETAILS);
   const lines = makeRequestLines(log, monotonicMs);
+  const notify = takeNotify(process.env, process.pid);
+  const { promise: firstPoll, resolve: polled } = Promise.withResolvers<void>();
+  let listener: Listener | undefined;
   let requests = 0;
   let stopping = false;
   const metrics = makeMetricsService(config, log, {
@@ -101,50 +110,40 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     keeper: () => keeper.report(),
     guarded: () => redirect.guarded(),
     counters: () => readCounters(redirector),
-    connections: () => listener.connectionCount,
+    connections: () => listener?.connectionCount ?? 0,
     logLinesDropped: environment.logLinesDropped,
     trail: () => trail.counts(),
   });
   const trail = makeDecisionTrail(config, log, environment.version);
   statusParts.add(trail.statusPart);
 
-  // ---- listener: bound before anything can be redirected to it -----------------------------------------------------
-  let admit: (peer: Peer) => Admission = () => ({ kind: "refuse", reply: unavailable("", "starting", 1) });
-  const listening = startListener({
-    hostname: LISTENER_ADDRESS,
-    port: LISTENER_PORT,
-    limits: DEFAULT_HTTP_LIMITS,
-    accept: (peer) => admit(peer),
-    onRefusal: (peer, responseStatus, detail) => {
-      metrics.countMalformedHead();
-      lines.headRefused(peer, responseStatus, detail);
-    },
-    onError: (where, error) =>
-      log.error("internal-error", { where, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
-  });
-  if (!listening.ok) return err({ kind: "listener", message: listening.error.message });
-  const listener: Listener = listening.value;
+  // ---- the door: there before anything can be redirected to it, opened at the end ----------------------------------
+  const locked = lockInstance(config.latchKeyFolder, config.pinFolder, log);
+  if (!locked.ok) return err({ kind: "listener", message: locked.error });
+  const door = openDoor(process.env, LISTENER_ADDRESS, LISTENER_PORT);
+  if (!door.ok) return err({ kind: "listener", message: door.error });
+  const socket = door.value;
   const listenerMessage = `Started proxy listener, ready to accept request - ${sinceStart()}`;
-  log.info("listener-ready", { address: `${LISTENER_ADDRESS}:${LISTENER_PORT}`, sinceStartMs: sinceStart() });
+  log.info("listener-ready", { address: `${LISTENER_ADDRESS}:${LISTENER_PORT}`, inherited: socket.inherited, sinceStartMs: sinceStart() });
 
-  // ---- redirect programs: attached, guarding nothing yet -----------------------------------------------------------
+  // ---- redirect programs: in effect, guarding what an earlier agent guarded ----------------------------------------
   const cgroupRoot = findCgroupRoot();
   const opened = openKernelRedirector(
     config,
     config.cgroupRoot === undefined ? cgroupRoot : ok(config.cgroupRoot),
     environment.executablePath,
+    LISTENER_PORT,
   );
-  if (!opened.ok) {
-    await listener.stop(0);
-    return err({ kind: "capability", message: opened.error });
-  }
+  if (!opened.ok) return err({ kind: "capability", message: opened.error });
   const redirector = opened.value;
   const redirectorMessage = `Started Redirector with eBPF maps - ${sinceStart()}`;
-  log.info("redirector-ready", { sinceStartMs: sinceStart() });
+  log.info("redirector-ready", { takeover: redirector.takeover, sinceStartMs: sinceStart() });
   if (redirector.unpinnedReason !== undefined) log.warn("executables-not-pinned", { message: redirector.unpinnedReason });
 
   // ---- key keeper ---------------------------------------------------------------------------------------------------
-  const redirect = makeRedirectSwitch(redirector, log, () => statusChanged());
+  const redirect = makeRedirectSwitch(redirector, log, () => statusChanged(), redirector.inherited);
+  const check = makeKernelCheck(redirector, redirect.guardedSet, config.pinFolder, redirectorMessage, log, () => statusChanged());
+  statusParts.add(check.part);
   const keyStore = () => openKeyStore(config.latchKeyFolder);
   const ruleFolder = join(dirname(config.latchKeyFolder), "rules");
   makeRuleFolder(ruleFolder);
@@ -188,7 +187,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       keeper: keeper.report,
       stalledMs: () => loop.stalledMs(),
       redirector: () => ({ running: !stopping, message: redirectorMessage, pinsExecutable: redirector.pinsExecutable }),
-      listener: () => ({ running: !stopping, message: listenerMessage }),
+      listener: () => ({ running: listener !== undefined && !stopping, message: listenerMessage }),
       guarded: redirect.guarded,
       counters: () => readCounters(redirector),
       requests: () => requests,
@@ -237,6 +236,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       void modules.look();
       await keeper.poll();
       metrics.countPoll();
+      if (!stopping) check.run();
+      polled();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
       quietTime.afterPoll();
     },
@@ -271,6 +272,31 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       answerLocally(exchange.head, caller),
     ended,
   };
+  // After a takeover connections wait outside until the host was heard: an answer now would be 503, or worse, no longer true.
+  loop.start();
+  if (redirector.inherited.size > 0) await settledWithin(firstPoll, WARM_START_MS);
+  let admit: (peer: Peer) => Admission = () => ({ kind: "refuse", reply: unavailable("", "starting", 1) });
+  const listening = startListener({
+    hostname: LISTENER_ADDRESS,
+    port: LISTENER_PORT,
+    descriptor: socket.descriptor,
+    limits: DEFAULT_HTTP_LIMITS,
+    accept: (peer) => admit(peer),
+    onRefusal: (peer, responseStatus, detail) => {
+      metrics.countMalformedHead();
+      lines.headRefused(peer, responseStatus, detail);
+    },
+    onError: (where, error) =>
+      log.error("internal-error", { where, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+  });
+  if (!listening.ok) {
+    stopping = true;
+    loop.stop();
+    redirector.leave();
+    return err({ kind: "listener", message: listening.error.message });
+  }
+  listener = listening.value;
+  // In the same turn of the loop as the listener: no connection comes in between.
   admit = makeAdmission({
     redirector: metrics.watchRecords(redirector),
     identify: makeIdentify({
@@ -284,13 +310,21 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       metrics.countRefusedConnection();
       lines.connectionRefused(peer, reason);
     },
-    limits: { perUser: Math.floor(listener.maxConnections / 4), direct: DIRECT_CONNECTIONS },
+    limits: { perUser: Math.floor(listening.value.maxConnections / 4), direct: DIRECT_CONNECTIONS },
     monotonicMs,
   });
 
   provisioning.setListener(true, listenerMessage);
   provisioning.setRedirector(true, redirectorMessage);
-  loop.start();
+  const watchdog = startWatchdog(notify.watchdogMs, listenerMessage, {
+    probe: () => probeListener({ address: LISTENER_ADDRESS, port: LISTENER_PORT }, PROBE_MS),
+    isLoopStalled: () => loop.stalledMs() > 0,
+    alive: () => void notify.send("WATCHDOG=1"),
+    log,
+    changed: statusChanged,
+  });
+  statusParts.add(watchdog.part);
+  notify.send("READY=1", `STATUS=serving on ${LISTENER_ADDRESS}:${LISTENER_PORT}`);
   log.info("agent-ready", { version: environment.version, sinceStartMs: sinceStart() });
   const metricsStarted = metrics.start();
   trail.start();
@@ -301,16 +335,23 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       stopping = true;
       loop.stop();
       provisioning.stop();
+      watchdog.stop();
+      const stays = staysForSuccessor(socket, redirector.notPinned);
+      notify.send("STOPPING=1", stays ? "STATUS=stopping, the redirect stays for a successor" : "STATUS=stopping");
+      // New connections wait for the successor, or go their direct way from here on; those that are here are still answered.
+      if (!stays) {
+        redirect.release();
+        await lastArrivals();
+      }
+      await listening.value.stop(STOP_GRACE_MS);
       modules[Symbol.dispose]();
-      // New connections go their direct way from here on; those that were redirected are still answered.
-      redirect.release();
-      await listener.stop(STOP_GRACE_MS);
       await trail.stop();
       await metricsStarted;
       await metrics.stop();
       lines.settle();
       writeStatus();
-      redirector[Symbol.dispose]();
+      if (stays) redirector.leave();
+      else redirector[Symbol.dispose]();
     },
   });
 }
@@ -352,32 +393,4 @@ function makePrepareRules(statusFolder: string, compileCommand: readonly string[
 function readCounters(redirector: Pick<Redirector, "counters">): RedirectCounters | undefined {
   const read = redirector.counters();
   return read.ok ? read.value : undefined;
-}
-
-function openKernelRedirector(
-  config: Config,
-  cgroup: ReturnType<typeof findCgroupRoot>,
-  executablePath: string,
-): Result<AttachedRedirector, string> {
-  const objectFile = findObjectFile(config, executablePath);
-  if (objectFile === undefined) {
-    return err(
-      `cannot find eBPF object "${config.ebpfProgramName}": looked in "/usr/lib/azure-proxy-agent" and "${dirname(executablePath)}"`,
-    );
-  }
-  if (!cgroup.ok) return err(cgroup.error.message);
-  const attached = openRedirector({
-    objectFile,
-    objectFileWithoutBtf: join(dirname(objectFile), `${basename(objectFile, ".o")}-nobtf.o`),
-    cgroupPath: cgroup.value,
-    listenerPort: LISTENER_PORT,
-    passForeignNamespaces: config.passForeignNamespaces,
-  });
-  return attached.ok ? attached : err(attached.error.message);
-}
-
-function findObjectFile(config: Config, executablePath: string): string | undefined {
-  if (config.ebpfFileFullPath !== undefined && existsSync(config.ebpfFileFullPath)) return config.ebpfFileFullPath;
-  const places = [join("/usr/lib/azure-proxy-agent", config.ebpfProgramName), join(dirname(executablePath), config.ebpfProgramName)];
-  return places.find((path) => existsSync(path));
 }

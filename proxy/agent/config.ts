@@ -6,6 +6,7 @@ import type { ModuleBudgets } from "../core/modules/module-entry.ts";
 import { err, ok, type Result } from "../core/result.ts";
 
 export const DEFAULT_CONFIG_PATH = "/etc/azure/proxy-agent.json";
+export const DEFAULT_PIN_FOLDER = "/sys/fs/bpf/azure-proxy-agent";
 
 export const LOG_LEVELS = ["Error", "Warn", "Info", "Debug", "Trace"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -44,6 +45,8 @@ export interface Config {
   /** Bounds of one segment of it and of all together. */
   readonly auditSegmentMiB: number;
   readonly auditTotalMiB: number;
+  /** Folder in bpffs for what outlives the process; empty: everything ends with it. */
+  readonly pinFolder: string;
 }
 
 export interface ConfigError {
@@ -83,6 +86,7 @@ const KNOWN = [
   "auditFolder",
   "auditSegmentMiB",
   "auditTotalMiB",
+  "pinFolder",
 ];
 
 export interface ParsedConfig {
@@ -131,6 +135,7 @@ export function parseConfig(text: string, environment: Readonly<Record<string, s
     auditFolder: reader.folder("auditFolder", { emptyAllowed: true, fallback: "" }),
     auditSegmentMiB: reader.count("auditSegmentMiB", 1, 64, 4),
     auditTotalMiB: reader.count("auditTotalMiB", 4, 65_536, 32),
+    pinFolder: reader.folder("pinFolder", { emptyAllowed: true, fallback: DEFAULT_PIN_FOLDER }),
   };
   if (config.auditTotalMiB < config.auditSegmentMiB * 2)
     reader.refuse("auditTotalMiB", config.auditTotalMiB, `at least twice auditSegmentMiB, which is ${config.auditSegmentMiB}`);

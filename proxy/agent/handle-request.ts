@@ -138,6 +138,8 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
   if (local !== undefined) return exchange.answer(await local);
 
   if (caller === undefined) return refuse(refuseUnknownCaller(lookup, requestId));
+  // Nothing is known yet about what the platform wants: neither an allow nor a deny would be honest.
+  if (snapshot.channel.kind === "unknown") return refuse(refuseUnsettled(requestId));
 
   const first = decideNow(caller);
   if (first.kind === "refused") return refuse(first);
@@ -210,6 +212,11 @@ interface Permitted {
   /** Undefined: leaves unsigned, because the host takes it so (exempt uploads) or does not look yet (audit without a key). */
   readonly key: LatchedKey | undefined;
   readonly exempt: boolean;
+}
+
+function refuseUnsettled(requestId: string): Refused {
+  const reply = unavailable(requestId, "not ready, try again", KEY_RETRY_SECONDS);
+  return { kind: "refused", event: "request-failed", reply, reason: "no-key", detail: "the host was not heard yet" };
 }
 
 function refuseUnknownCaller(lookup: CallerLookup, requestId: string): Refused {

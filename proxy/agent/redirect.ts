@@ -9,12 +9,20 @@ export interface RedirectSwitch {
   /** Applies what is wanted; called again with every poll, so that what failed is tried again. */
   apply(wanted: Readonly<Record<Endpoint, boolean>>, keyReady: boolean): void;
   guarded(): Readonly<Record<Endpoint, boolean>>;
+  guardedSet(): ReadonlySet<Endpoint>;
   /** Lets all endpoints go. */
   release(): void;
 }
 
-export function makeRedirectSwitch(redirector: Redirector, log: Log, changed: () => void): RedirectSwitch {
-  let guarded = perEndpoint(() => false);
+/** @param inherited - endpoints that an earlier agent guarded: they stay so until the host says otherwise */
+export function makeRedirectSwitch(
+  redirector: Pick<Redirector, "setEndpoint">,
+  log: Log,
+  changed: () => void,
+  inherited: ReadonlySet<Endpoint>,
+): RedirectSwitch {
+  let guarded: Readonly<Record<Endpoint, boolean>> = perEndpoint((endpoint) => inherited.has(endpoint));
+  for (const endpoint of inherited) log.info("redirect", { endpoint, guarded: true, inherited: true });
 
   function set(endpoint: Endpoint, on: boolean): void {
     const result = redirector.setEndpoint(endpoint, on);
@@ -35,6 +43,7 @@ export function makeRedirectSwitch(redirector: Redirector, log: Log, changed: ()
       }
     },
     guarded: () => guarded,
+    guardedSet: () => new Set(ENDPOINTS.filter((endpoint) => guarded[endpoint])),
     release() {
       for (const endpoint of ENDPOINTS) if (guarded[endpoint]) set(endpoint, false);
     },

@@ -14,6 +14,7 @@ const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests t
   azure-proxy-agent --status [--wait SECONDS]
                                       is the agent ready? With --wait, asked again for that long (-s, -w)
   azure-proxy-agent doctor [OPTION]   what is missing or wrong on this machine, and what to do (doctor --help)
+  azure-proxy-agent release           take off the redirect that a stopped agent left in place (release --help)
   azure-proxy-agent report [OPTION]   what rules deny, or would deny under enforce (report --help)
   azure-proxy-agent audit TOOL        verify, show and export the decision trail (audit --help)
   azure-proxy-agent policy TOOL       check, explain, test, compare, compile and suggest rules (policy --help)
@@ -29,6 +30,7 @@ type Tool = (argv: readonly string[]) => number | Promise<number>;
 /** The commands beside the daemon, by their first word; each loads only its own code. They give their exit code. */
 const TOOLS: Readonly<Record<string, () => Promise<Tool>>> = {
   doctor: async () => (await import("./doctor.ts")).doctor,
+  release: async () => (await import("./release.ts")).release,
   report: async () => (await import("./report.ts")).report,
   audit: async () => (await import("./audit.ts")).audit,
   policy: async () => (await import("./policy.ts")).policy,

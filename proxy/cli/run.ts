@@ -4,12 +4,16 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
-import { startAgent } from "../agent/agent.ts";
+import { type RunningAgent, startAgent } from "../agent/agent.ts";
 import { type Config, DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
 import { type Logs, openLogs } from "../agent/log-outputs.ts";
+import { err, type Result } from "../core/result.ts";
 import { compileItemCommand } from "./compile-command.ts";
 import { whenEnterIsPressed } from "./console.ts";
 import { EXIT } from "./exit-code.ts";
+
+const EXIT_FOR = { listener: EXIT.temporary, capability: EXIT.capability, defect: EXIT.software } as const;
+const WAITED_FOR_MS = 2_000;
 
 /** By then the first rules are in force and the key is latched, if the host is there. */
 const SETTLED_MS = 1_500;
@@ -18,7 +22,11 @@ const SETTLED_MS = 1_500;
 export async function run(version: string, configPath: string | undefined, isConsole: boolean): Promise<void> {
   const path = configPath ?? findConfig();
   const loaded = loadConfig(path);
-  if (loaded === undefined) return fail(EXIT.config);
+  if (loaded === undefined) {
+    // A connection that waits in a kept socket would have us started again at once, and again.
+    if (process.env.LISTEN_FDS !== undefined) await Bun.sleep(WAITED_FOR_MS);
+    return fail(EXIT.config);
+  }
   // Files that are made without an explicit mode are nobody else's business.
   process.umask(0o027);
   const logs = openLogs(loaded.config, process.geteuid?.() ?? 0, process.env.JOURNAL_STREAM !== undefined, () => new Date());
@@ -41,29 +49,43 @@ export async function run(version: string, configPath: string | undefined, isCon
 
   if (process.geteuid?.() !== 0)
     return end(logs, EXIT.capability, `cannot run: the agent needs root, found uid ${String(process.geteuid?.())}`);
-  const started = await startAgent(loaded.config, {
+  let started: Result<RunningAgent, { readonly kind: keyof typeof EXIT_FOR; readonly message: string }> | undefined;
+  let cause: string | undefined;
+  const stopOnce = () => {
+    if (cause !== undefined && started?.ok === true) void stopAgent(started.value, cause, logs);
+  };
+  const stop = (signal: string) => {
+    if (cause !== undefined) return;
+    // Before it is up it must come up first: what it took over must be handed on in good order.
+    cause = signal;
+    stopOnce();
+  };
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+  started = await startAgent(loaded.config, {
     version,
     executablePath: process.execPath,
     compileCommand: compileItemCommand(),
     log,
     logLinesDropped: logs.dropped,
     runId: randomBytes(4).toString("hex"),
-  });
-  if (!started.ok) return end(logs, started.error.kind === "listener" ? EXIT.temporary : EXIT.capability, started.error.message);
+  }).catch((error: unknown) =>
+    err({ kind: "defect" as const, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+  );
+  if (!started.ok) return end(logs, EXIT_FOR[started.error.kind], started.error.message);
 
   setTimeout(releaseIdleMemory, SETTLED_MS).unref();
 
-  const stop = (signal: string) => {
-    log.info("agent-stopping", { signal });
-    void started.value.stop().then(async () => {
-      log.info("agent-stopped", { signal });
-      await logs.flush();
-      process.exit(EXIT.ok);
-    });
-  };
-  process.once("SIGTERM", () => stop("SIGTERM"));
-  process.once("SIGINT", () => stop("SIGINT"));
   if (isConsole) whenEnterIsPressed(() => stop("console"));
+  stopOnce();
+}
+
+async function stopAgent(agent: RunningAgent, signal: string, { log, flush }: Logs): Promise<void> {
+  log.info("agent-stopping", { signal });
+  await agent.stop();
+  log.info("agent-stopped", { signal });
+  await flush();
+  process.exit(EXIT.ok);
 }
 
 function findConfig(): string {

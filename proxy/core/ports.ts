@@ -34,12 +34,22 @@ export interface RedirectorError {
     | "attach-failed"
     | "self-exempt-failed"
     | "map-failed"
+    | "pin-failed"
     | "cgroup-missing";
   /** Ready for people: the action first, values quoted, cause last. */
   readonly message: string;
   readonly errno?: number;
 }
 
+/** Something in the kernel that was not as the agent had put it. */
+export interface RedirectFault {
+  /** In words, with names. */
+  readonly what: string;
+  /** It is as it should be again. */
+  readonly repaired: boolean;
+}
+
+/** Disposing takes the redirect off and removes everything. */
 export interface Redirector extends Disposable {
   /** False when the kernel has no BTF: start time, effective ids and executable are then unknown for every caller. */
   readonly pinsExecutable: boolean;
@@ -48,6 +58,12 @@ export interface Redirector extends Disposable {
   /** Takes (reads and removes, in one step) the record of the connection that comes from this address and port. */
   takeRecord(peer: Peer): Result<AuditRecord | undefined, RedirectorError>;
   counters(): Result<RedirectCounters, RedirectorError>;
+  /** Why the redirect would end with this process; undefined when it is pinned and stays. */
+  readonly notPinned: string | undefined;
+  /** Looks whether everything is in effect and exactly `wanted` is guarded, and puts right what is not. */
+  verify(wanted: ReadonlySet<Endpoint>): readonly RedirectFault[];
+  /** Ends the use and leaves the redirect in effect for a successor; where it is not pinned, the same as disposing. */
+  leave(): void;
 }
 
 // ---- /proc and the account database -----------------------------------------------------------------------------

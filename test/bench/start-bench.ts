@@ -110,6 +110,7 @@ function timeAttach(cgroupPath: string): number {
     cgroupPath,
     listenerPort: 3080,
     passForeignNamespaces: false,
+    pinFolder: "",
   });
   const elapsedMs = performance.now() - startedMs;
   if (!opened.ok) throw new Error(opened.error.message);

@@ -18,6 +18,7 @@ function optionsWith(changes: Partial<RedirectorOptions>): RedirectorOptions {
     cgroupPath: sandbox.cgroupPath,
     listenerPort: 3080,
     passForeignNamespaces: false,
+    pinFolder: "",
     ...changes,
   };
 }

@@ -86,6 +86,7 @@ export function openStage(guarded: readonly Endpoint[], options: Partial<Redirec
     cgroupPath,
     listenerPort: listener.port,
     passForeignNamespaces: false,
+    pinFolder: "",
     ...options,
   });
   if (!opened.ok) {

@@ -3,7 +3,7 @@
 
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Subprocess } from "bun";
 import { HostControlClient } from "../host/control-client.ts";
 import type { HostEndpoint, RequestRecord } from "../host/host-model.ts";
@@ -26,7 +26,13 @@ export interface AgentProcessOptions {
   readonly command?: readonly string[];
   /** Told of every line as it was written. */
   readonly onLine?: (text: string) => void;
+  /** A listening socket that the agent inherits, as from systemd. */
+  readonly socket?: number;
+  readonly environment?: Readonly<Record<string, string>>;
 }
+
+/** systemd sets LISTEN_PID between fork and exec; so does this. */
+const WITH_SOCKET = ["sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"', "sh"];
 
 /** The agent as a process, with what it has logged so far. */
 export class AgentProcess {
@@ -40,8 +46,15 @@ export class AgentProcess {
 
   constructor(configPath: string, options: AgentProcessOptions = {}) {
     this.#onLine = options.onLine;
-    const command = options.command ?? [AGENT, "--config", configPath];
-    this.process = Bun.spawn([...command], { stdin: "ignore", stdout: "pipe", stderr: "pipe", env: {}, cwd: options.cwd ?? "/" });
+    const { socket, environment: env = {}, cwd = "/", command = [AGENT, "--config", configPath] } = options;
+    this.process =
+      socket === undefined
+        ? Bun.spawn([...command], { stdin: "ignore", stdout: "pipe", stderr: "pipe", env, cwd })
+        : Bun.spawn([...WITH_SOCKET, ...command], {
+            stdio: ["ignore", "pipe", "pipe", socket],
+            env: { PATH: "/usr/bin:/bin", ...env },
+            cwd,
+          });
     this.#reading = Promise.all([this.#readLines(), this.#readErrors()]);
   }
 
@@ -112,6 +125,8 @@ export interface WorldOptions {
   /** Runs while the host is up and there is no agent yet. */
   readonly beforeAgent?: (host: HostControlClient) => Promise<void>;
   readonly onAgentLine?: (text: string) => void;
+  /** Starts the agent; default: as a plain process. */
+  readonly startAgent?: (configPath: string) => AgentProcess;
 }
 
 export class World implements AsyncDisposable {
@@ -145,8 +160,8 @@ export class World implements AsyncDisposable {
       if (options.host !== undefined) await host.configure(options.host);
       const configPath = writeConfig(folder, sandbox.cgroupPath, options.config ?? {});
       await options.beforeAgent?.(host);
-      const { onAgentLine } = options;
-      const agent = new AgentProcess(configPath, onAgentLine === undefined ? {} : { onLine: onAgentLine });
+      const { onAgentLine, startAgent } = options;
+      const agent = startAgent?.(configPath) ?? new AgentProcess(configPath, onAgentLine === undefined ? {} : { onLine: onAgentLine });
       const world = new World(folder, hostProcess, host, configPath, agent);
       await world.awaitRedirect(options.awaitRedirect ?? ["wireserver", "hostga", "imds"]);
       return world;
@@ -197,10 +212,16 @@ export class World implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.agent.stop();
+    await runProgram([AGENT, "release", "--config", this.configPath]);
     this.#hostProcess.kill("SIGTERM");
     await this.#hostProcess.exited;
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** In the sandbox's own bpffs, which takes no dots. */
+function pinFolderOf(folder: string): string {
+  return `/sys/fs/bpf/${basename(folder)}`;
 }
 
 function writeConfig(folder: string, cgroupRoot: string, more: Readonly<Record<string, unknown>>): string {
@@ -215,6 +236,7 @@ function writeConfig(folder: string, cgroupRoot: string, more: Readonly<Record<s
     pollKeyStatusIntervalInSeconds: 1,
     ebpfProgramName: "ebpf_cgroup.o",
     cgroupRoot,
+    pinFolder: pinFolderOf(folder),
     fileLogLevelForSystemEvents: "Debug",
     ...more,
   };

@@ -24,6 +24,7 @@ const AF_INET = 2;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const SOL_SOCKET = 1;
 const SO_COOKIE = 57;
+const SO_NETNS_COOKIE = 71;
 
 interface Functions {
   readonly libbpf_set_print: (callback: Pointer | null) => unknown;
@@ -36,8 +37,10 @@ interface Functions {
   readonly bpf_object__find_program_by_name: (object: Pointer, name: string) => Pointer | null;
   readonly bpf_object__find_map_fd_by_name: (object: Pointer, name: string) => number;
   readonly bpf_program__set_log_buf: (program: Pointer, buffer: Pointer, size: number) => number;
-  readonly bpf_program__attach_cgroup: (program: Pointer, cgroupFd: number) => Pointer | null;
-  readonly bpf_link__destroy: (link: Pointer) => number;
+  readonly bpf_program__fd: (program: Pointer) => number;
+  readonly bpf_object__kversion: (object: Pointer) => number;
+  readonly bpf_object__find_map_by_name: (object: Pointer, name: string) => Pointer | null;
+  readonly bpf_map__reuse_fd: (map: Pointer, fd: number) => number;
   readonly bpf_map_lookup_elem: (fd: number, key: Uint8Array, value: Uint8Array) => number;
   readonly bpf_map_lookup_and_delete_elem: (fd: number, key: Uint8Array, value: Uint8Array) => number;
   readonly bpf_map_update_elem: (fd: number, key: Uint8Array, value: Uint8Array, flags: bigint) => number;
@@ -59,8 +62,10 @@ const LIBBPF_DECLARATIONS = [
   "void *bpf_object__find_program_by_name(void *object, const char *name)",
   "int bpf_object__find_map_fd_by_name(void *object, const char *name)",
   "int bpf_program__set_log_buf(void *program, void *buffer, size_t size)",
-  "void *bpf_program__attach_cgroup(void *program, int cgroupFd)",
-  "int bpf_link__destroy(void *link)",
+  "int bpf_program__fd(void *program)",
+  "uint32_t bpf_object__kversion(void *object)",
+  "void *bpf_object__find_map_by_name(void *object, const char *name)",
+  "int bpf_map__reuse_fd(void *map, int fd)",
   "int bpf_map_lookup_elem(int fd, const void *key, void *value)",
   "int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value)",
   "int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags)",
@@ -79,7 +84,12 @@ const LIBC_DECLARATIONS = [
 export interface LoadedObject {
   readonly pointer: Pointer;
   readonly path: string;
+  /** LAYOUT_VERSION << 8 | RECORD_VERSION of redirect.h, as it was built. */
+  readonly layout: number;
 }
+
+/** By map name the descriptor to use instead of making one; undefined: make all. */
+export type ReuseMaps = (layout: number) => Readonly<Record<string, number>> | undefined;
 
 const EAGAIN = 11;
 const LOAD_TRIES = 5;
@@ -116,24 +126,33 @@ export class Libbpf {
   /**
    * Loads an object file into the kernel. libbpf stays silent; after a failure the load is tried once more with its warnings
    * and the verifier's log captured, so that the error can name the cause.
+   * @param reuse - maps that are there already, for the layout that the object has; they are used in place of new ones
    */
-  load(path: string): Result<LoadedObject, RedirectorError> {
+  load(path: string, reuse: ReuseMaps = () => undefined): Result<LoadedObject, RedirectorError> {
     this.#functions.libbpf_set_print(null);
-    let loaded = this.#tryLoad(path);
+    let loaded = this.#tryLoad(path, reuse);
     // The verifier gives up when a signal interrupts it.
-    for (let tries = 1; tries < LOAD_TRIES && !loaded.ok && loaded.error.errno === EAGAIN; tries += 1) loaded = this.#tryLoad(path);
+    for (let tries = 1; tries < LOAD_TRIES && !loaded.ok && loaded.error.errno === EAGAIN; tries += 1) loaded = this.#tryLoad(path, reuse);
     return loaded;
   }
 
-  #tryLoad(path: string): Result<LoadedObject, RedirectorError> {
+  #tryLoad(path: string, reuse: ReuseMaps): Result<LoadedObject, RedirectorError> {
     const call = this.#functions;
     const object = call.bpf_object__open_file(path, null);
     if (object === null) {
       const errno = loadKoffi().errno();
       return err(this.#failure("object-unreadable", `cannot read eBPF object "${path}"`, errno, this.#diagnose(path)));
     }
+    const layout = call.bpf_object__kversion(object);
+    for (const [name, fd] of Object.entries(reuse(layout) ?? {})) {
+      const map = call.bpf_object__find_map_by_name(object, name);
+      const reused = map === null ? -ENOENT : call.bpf_map__reuse_fd(map, fd);
+      if (reused === 0) continue;
+      call.bpf_object__close(object);
+      return err(this.#failure("map-failed", `cannot go on with map "${name}" in "${path}"`, -reused, []));
+    }
     const code = call.bpf_object__load(object);
-    if (code === 0) return ok({ pointer: object, path });
+    if (code === 0) return ok({ pointer: object, path, layout });
     call.bpf_object__close(object);
     return err(this.#failure("load-failed", `cannot load eBPF object "${path}" into the kernel`, -code, this.#diagnose(path)));
   }
@@ -149,19 +168,11 @@ export class Libbpf {
     return err(this.#failure("map-failed", `cannot find map "${name}" in "${object.path}"`, -fd, []));
   }
 
-  /** Attaches one program to the cgroup. The returned link holds it there until {@link detach}. */
-  attach(object: LoadedObject, program: string, cgroupFd: number, cgroupPath: string): Result<Pointer, RedirectorError> {
-    const call = this.#functions;
-    const action = `cannot attach eBPF program "${program}" to cgroup "${cgroupPath}"`;
-    const found = call.bpf_object__find_program_by_name(object.pointer, program);
-    if (found === null) return err({ kind: "attach-failed", message: `${action}: "${object.path}" has no such program` });
-    const link = call.bpf_program__attach_cgroup(found, cgroupFd);
-    if (link !== null) return ok(link);
-    return err(this.#failure("attach-failed", action, loadKoffi().errno(), []));
-  }
-
-  detach(link: Pointer): void {
-    this.#functions.bpf_link__destroy(link);
+  /** The descriptor of a program; it lives as long as the object. */
+  findProgram(object: LoadedObject, name: string): Result<number, RedirectorError> {
+    const found = this.#functions.bpf_object__find_program_by_name(object.pointer, name);
+    if (found !== null) return ok(this.#functions.bpf_program__fd(found));
+    return err({ kind: "attach-failed", message: `cannot find eBPF program "${name}": "${object.path}" has no such program` });
   }
 
   possibleCpus(): Result<number, RedirectorError> {
@@ -216,9 +227,28 @@ export class Libbpf {
     }
   }
 
+  /** The cookie of the network namespace that sockets of this process are made in. */
+  networkNamespaceCookie(): Result<bigint, RedirectorError> {
+    const call = this.#functions;
+    const fd = call.socket(AF_INET, SOCK_DGRAM_CLOEXEC, 0);
+    if (fd < 0) return err(this.#failure("self-exempt-failed", "cannot make a socket", loadKoffi().errno(), []));
+    const cookie = new BigUint64Array(1);
+    const size = new Uint32Array([cookie.byteLength]);
+    const code = call.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, new Uint8Array(cookie.buffer), new Uint8Array(size.buffer));
+    const errno = loadKoffi().errno();
+    closeSync(fd);
+    if (code === 0) return ok(cookie[0] ?? 0n);
+    return err(this.#failure("self-exempt-failed", "cannot read the cookie of the network namespace", errno, []));
+  }
+
   #checked(code: number, verb: string, what: string): Result<void, RedirectorError> {
     if (code === 0) return DONE;
     return err(this.#failure("map-failed", `cannot ${verb} ${what}`, -code, []));
+  }
+
+  /** An error of a foreign call, in the words of all others. */
+  describeFailure(kind: ErrorKind, action: string, errno: number): RedirectorError {
+    return this.#failure(kind, action, errno, []);
   }
 
   #failure(kind: ErrorKind, action: string, errno: number, details: readonly string[]): RedirectorError {
@@ -278,7 +308,7 @@ const ENOENT = 2;
 const DISCARD_PORT_OF_LOOPBACK = new Uint8Array([AF_INET, 0, 0, 9, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
 
 /** Undefined when the system has no library of that name. */
-function openLibrary(soname: string): LibraryHandle | undefined {
+export function openLibrary(soname: string): LibraryHandle | undefined {
   const koffi = loadKoffi();
   try {
     return koffi.load(soname);
@@ -287,7 +317,7 @@ function openLibrary(soname: string): LibraryHandle | undefined {
   }
 }
 
-function nameOf(declaration: string): string {
+export function nameOf(declaration: string): string {
   const name = /(\w+)\(/.exec(declaration)?.[1];
   if (name === undefined) throw new Error(`internal error: no function name in "${declaration}"`);
   return name;

@@ -37,6 +37,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
   #phase: Phase = "head";
   #deadlineMs: number;
   #headStarted = false;
+  #served = false;
   #exchange: ClientExchange | undefined;
   #handlerReturned = true;
   #discardedBytes = 0;
@@ -63,9 +64,9 @@ export class ClientConnection implements StreamEvents, ClientLink {
     this.#linger();
   }
 
-  /** Closes now if no request is in progress. */
-  closeIfIdle(): void {
-    if (this.#phase === "head" && this.input.length === 0) this.stream.close();
+  /** Closes now if no request is in progress. @param fresh - also one that has not sent its first request yet */
+  closeIfIdle(fresh: boolean): void {
+    if (this.#phase === "head" && this.input.length === 0 && (fresh || this.#served)) this.stream.close();
   }
 
   // ---- for the request ----
@@ -182,6 +183,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
     }
     input.consumeTo(scan.next);
     this.#headStarted = false;
+    this.#served = true;
     this.#phase = "request";
     this.arm(this.context.limits.handlerMs);
     this.#run(new ClientExchange(this, head.value));

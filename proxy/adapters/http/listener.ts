@@ -31,7 +31,10 @@ export interface Listener {
   readonly connectionCount: number;
   /** Client connections that are taken at once: the configured limit, or less where descriptors are scarce. */
   readonly maxConnections: number;
-  /** Accepts no more, closes idle connections, lets requests in progress finish for `graceMs`, then ends what is left. */
+  /**
+   * Accepts no more; what is accepted is served. Idle connections may send one more request for a moment, because a client that
+   * writes just now would lose it; then they are closed. Requests in progress may take `graceMs`, then what is left is ended.
+   */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -43,6 +46,9 @@ export interface ListenError {
 
 /** Refused connections that may linger on top of the cap so that their 503 is read; beyond them there is only a reset. */
 const REFUSALS_OVER_CAP = 64;
+/** When stopping: how long an idle connection may still send a request, and one that was just made its first. */
+const LAST_REQUEST_MS = 300;
+const FIRST_REQUEST_MS = 1_000;
 /** Connects to a host that answers nothing hold a descriptor each, for minutes. */
 const MAX_PENDING_CONNECTS = 1024;
 
@@ -131,13 +137,19 @@ class HttpListener implements Listener, EngineContext {
   async stop(graceMs: number): Promise<void> {
     this.#socket?.stop();
     this.stopping = true;
-    for (const connection of this.#connections) connection.closeIfIdle();
     if (this.#connections.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onEmpty = resolve;
-    const timer = setTimeout(resolve, graceMs);
+    const closeIdle = (fresh: boolean) => {
+      for (const connection of this.#connections) connection.closeIfIdle(fresh);
+    };
+    const timers = [
+      setTimeout(closeIdle, Math.min(graceMs, LAST_REQUEST_MS), false),
+      setTimeout(closeIdle, Math.min(graceMs, FIRST_REQUEST_MS), true),
+      setTimeout(resolve, graceMs),
+    ];
     await promise;
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
     for (const connection of this.#connections) connection.abort();
   }
 }

@@ -209,7 +209,7 @@ export function listenTcp(address: ListenAddress, accept: Accept, report: Report
       error: (socket, error) => contain(socket, error, "client connection", report),
     },
   }) as TCPSocketListener<BunStream>;
-  return { port: listener.port, stop: () => listener.stop(false) };
+  return { port: listener.port ?? 0, stop: () => listener.stop(false) };
 }
 
 class BunConnectAttempt implements ConnectAttempt {

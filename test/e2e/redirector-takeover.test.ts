@@ -1,0 +1,444 @@
+// What outlives an agent, and how the next one takes it over: same layout, another layout, and whatever else may be found in the pin
+// folder. All of it on the sandbox's own bpffs.
+
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, statSync, symlinkSync, unlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { KernelObjects } from "../../proxy/adapters/ebpf/kernel-objects.ts";
+import { Libbpf } from "../../proxy/adapters/ebpf/libbpf.ts";
+import { type AttachedRedirector, openRedirector, type RedirectorOptions } from "../../proxy/adapters/ebpf/redirector.ts";
+import { releasePins } from "../../proxy/adapters/ebpf/release.ts";
+import type { Endpoint } from "../../proxy/core/endpoint.ts";
+import { attachedPrograms } from "../support/attached-programs.ts";
+import { eventually, OBJECT_FILE, OBJECT_FILE_WITHOUT_BTF, run, unwrap } from "../support/redirected-listener.ts";
+import { makeSubCgroup, requireSandbox } from "../support/sandbox.ts";
+
+const sandbox = requireSandbox();
+const PINS = "/sys/fs/bpf/takeover";
+const LAYOUT = join(PINS, "layout-1-1");
+const BUILD_EBPF = join(import.meta.dir, "../../scripts/build-ebpf");
+
+/** Objects that are the same but for their numbers, as an older or newer build may be. */
+const other = { layout: "", records: "" };
+let built = "";
+beforeAll(async () => {
+  built = mkdtempSync(join(tmpdir(), "apa-layouts-"));
+  for (const [name, flag] of [
+    ["layout", "-DLAYOUT_VERSION=7"],
+    ["records", "-DLAYOUT_VERSION=8 -DRECORD_VERSION=2"],
+  ] as const) {
+    const finished = await run([BUILD_EBPF], { EBPF_OUT: join(built, name), EBPF_FLAGS: flag });
+    if (finished.code !== 0) throw new Error(finished.stderr);
+    other[name] = join(built, name, "redirect.bpf.o");
+  }
+});
+afterAll(() => rmSync(built, { recursive: true, force: true }));
+
+/** A listener that accepts and keeps, and a host at the guarded address that must hear nothing. */
+function openDoor() {
+  const peers: { address: string; port: number }[] = [];
+  const listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open: (socket) => void peers.push({ address: socket.remoteAddress, port: socket.remotePort }),
+      data() {},
+    },
+  });
+  let direct = 0;
+  const host = Bun.listen({ hostname: "169.254.169.254", port: 80, socket: { open: () => void (direct += 1), data() {} } });
+  return {
+    port: listener.port,
+    peers,
+    direct: () => direct,
+    close: () => {
+      listener.stop(true);
+      host.stop(true);
+    },
+  };
+}
+
+let door: ReturnType<typeof openDoor>;
+const opened: AttachedRedirector[] = [];
+
+function open(changes: Partial<RedirectorOptions> = {}): AttachedRedirector {
+  const redirector = unwrap(
+    openRedirector({
+      objectFile: OBJECT_FILE,
+      objectFileWithoutBtf: OBJECT_FILE_WITHOUT_BTF,
+      cgroupPath: sandbox.cgroupPath,
+      listenerPort: door.port,
+      passForeignNamespaces: false,
+      pinFolder: PINS,
+      ...changes,
+    }),
+  );
+  opened.push(redirector);
+  return redirector;
+}
+
+beforeAll(() => {
+  door = openDoor();
+});
+afterAll(() => door.close());
+afterEach(() => {
+  for (const one of opened.splice(0)) one[Symbol.dispose]();
+  unwrap(releasePins(PINS));
+  expect(attachedPrograms(sandbox.cgroupPath)).toEqual([]);
+  for (const name of readdirSync("/sys/fs/bpf").filter((found) => found.startsWith("takeover"))) rmdirSync(join("/sys/fs/bpf", name));
+});
+
+/** One client that connects to IMDS, prints its source port, and stays for as long as the process is left alone. */
+async function connectOne() {
+  const before = door.peers.length;
+  const code =
+    "import socket,sys\ns=socket.socket()\ns.settimeout(5)\ns.connect(('169.254.169.254',80))\nprint(s.getsockname()[1],flush=True)\nsys.stdin.read()";
+  const child = Bun.spawn(["/usr/bin/python3", "-c", code], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+  const reader = child.stdout.getReader();
+  const port = Number(new TextDecoder().decode((await reader.read()).value));
+  await eventually("the connection arrived", () => door.peers.length > before);
+  return {
+    peer: { address: "127.0.0.1", port },
+    pid: child.pid,
+    end: async () => {
+      child.stdin.end();
+      await child.exited;
+    },
+  };
+}
+
+const all = new Set<Endpoint>(["imds"]);
+
+describe("an agent that leaves", () => {
+  test("leaves programs, maps and what is guarded; the next one of the same layout goes on with them", async () => {
+    const first = open();
+    expect([first.takeover, first.notPinned, [...first.inherited]]).toEqual(["none", undefined, []]);
+    unwrap(first.setEndpoint("imds", true));
+    const ids = attachedPrograms(sandbox.cgroupPath);
+    expect(ids).toHaveLength(5);
+    first.leave();
+    expect(attachedPrograms(sandbox.cgroupPath)).toEqual(ids);
+    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
+    expect([statSync(PINS).mode & 0o777, statSync(PINS).uid]).toEqual([0o700, 0]);
+
+    const between = await connectOne();
+    const second = open();
+    expect([second.takeover, second.notPinned, [...second.inherited]]).toEqual(["same-layout", undefined, ["imds"]]);
+    expect(unwrap(second.takeRecord(between.peer))).toMatchObject({ processId: between.pid, destinationAddress: "169.254.169.254" });
+    await between.end();
+    // Links were kept, programs are the new agent's own.
+    const now = attachedPrograms(sandbox.cgroupPath);
+    expect(now).toHaveLength(5);
+    expect(now.map(({ id }) => id)).not.toContain(ids[0]?.id ?? 0);
+    expect(second.verify(all)).toEqual([]);
+    expect(unwrap(second.counters()).redirected).toBe(0n);
+    expect(door.direct()).toBe(0);
+  });
+
+  test("exempts nobody any more", async () => {
+    const first = open();
+    unwrap(first.setEndpoint("imds", true));
+    first.leave();
+    const before = door.peers.length;
+    const socket = await Bun.connect({ hostname: "169.254.169.254", port: 80, socket: { data() {} } });
+    await eventually("our own connect was redirected", () => door.peers.length > before);
+    socket.end();
+  });
+
+  test("that is disposed of takes everything along", async () => {
+    const first = open();
+    unwrap(first.setEndpoint("imds", true));
+    first[Symbol.dispose]();
+    expect([attachedPrograms(sandbox.cgroupPath), readdirSync(PINS)]).toEqual([[], []]);
+  });
+
+  test("that cannot start leaves what was in effect before as it was", async () => {
+    const first = open();
+    unwrap(first.setEndpoint("imds", true));
+    first.leave();
+    const before = attachedPrograms(sandbox.cgroupPath);
+    expect(() => open({ objectFile: "/nonexistent.o" })).toThrow("cannot read eBPF object");
+    expect(attachedPrograms(sandbox.cgroupPath)).toEqual(before);
+    expect(open().takeover).toBe("same-layout");
+  });
+});
+
+describe("an agent of another layout", () => {
+  test("takes over what is guarded, and finds who connected before", async () => {
+    const old = open({ objectFile: other.layout });
+    expect(readdirSync(PINS)).toEqual(["layout-7-1"]);
+    unwrap(old.setEndpoint("imds", true));
+    old.leave();
+    const waiting = await connectOne();
+    const young = open({ ancestorMs: 400 });
+    expect([young.takeover, [...young.inherited]]).toEqual(["other-layout", ["imds"]]);
+    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
+    expect(unwrap(young.takeRecord(waiting.peer))).toMatchObject({ processId: waiting.pid });
+    expect(unwrap(young.takeRecord(waiting.peer))).toBeUndefined();
+    const later = await connectOne();
+    expect(unwrap(young.takeRecord(later.peer))).toMatchObject({ processId: later.pid });
+    // The old ones that begin redirects are gone at once, those that clean up a little later.
+    const counts = () =>
+      [3, 10, 11, 29, 30].map((type) => attachedPrograms(sandbox.cgroupPath).filter((p) => p.attachType === type).length);
+    expect(counts()).toEqual([2, 1, 1, 2, 2]);
+    await Bun.sleep(500);
+    expect(counts()).toEqual([1, 1, 1, 1, 1]);
+    expect(young.verify(all)).toEqual([]);
+    await waiting.end();
+    await later.end();
+  });
+
+  test("T-36: does not find a record whose connection has closed meanwhile, so nobody can pick it up", async () => {
+    const old = open({ objectFile: other.layout });
+    unwrap(old.setEndpoint("imds", true));
+    old.leave();
+    const waiting = await connectOne();
+    const young = open();
+    await waiting.end();
+    await eventually("the old programs removed the record", () => unwrap(young.takeRecord(waiting.peer)) === undefined);
+  });
+
+  test("says that it cannot read records of another form, so that their callers are asked to come again", async () => {
+    const old = open({ objectFile: other.records });
+    unwrap(old.setEndpoint("imds", true));
+    old.leave();
+    const waiting = await connectOne();
+    const young = open({ ancestorMs: 300 });
+    expect(young.takeover).toBe("other-layout");
+    expect(young.takeRecord(waiting.peer)).toMatchObject({ ok: false, error: { message: expect.stringContaining("layout is another") } });
+    const later = await connectOne();
+    expect(unwrap(young.takeRecord(later.peer))).toMatchObject({ processId: later.pid });
+    await Bun.sleep(400);
+    expect(unwrap(young.takeRecord(waiting.peer))).toBeUndefined();
+    await waiting.end();
+    await later.end();
+  });
+
+  test("T-80: swapped forth and back under load, not one connect goes round", async () => {
+    const first = open();
+    unwrap(first.setEndpoint("imds", true));
+    let current = first;
+    const code = `
+import socket, sys, threading
+over, made, failed = threading.Event(), [0], []
+def go():
+    while not over.is_set():
+        try:
+            s = socket.socket(); s.settimeout(5); s.connect(("169.254.169.254", 80)); s.close(); made[0] += 1
+        except Exception as e: failed.append(repr(e))
+threads = [threading.Thread(target=go) for _ in range(3)]
+[t.start() for t in threads]
+sys.stdin.read(); over.set(); [t.join() for t in threads]
+print(made[0], len(failed), failed[:3])`;
+    const child = Bun.spawn(["/usr/bin/python3", "-c", code], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+    await Bun.sleep(200);
+    for (let round = 0; round < 12; round += 1) {
+      current.leave();
+      await Bun.sleep(20);
+      current = open({ objectFile: [other.layout, OBJECT_FILE, OBJECT_FILE, other.records][round % 4] ?? OBJECT_FILE, ancestorMs: 100 });
+      expect(current.takeover).toBe(round % 4 === 2 ? "same-layout" : "other-layout");
+      await Bun.sleep(60);
+    }
+    child.stdin.end();
+    const said = await new Response(child.stdout).text();
+    expect(Number(said.split(" ")[0])).toBeGreaterThan(50);
+    expect(said.trim().split(" ").slice(1).join(" ")).toBe("0 []");
+    expect(door.direct()).toBe(0);
+  });
+});
+
+describe("what else may be found", () => {
+  const kernel = () => unwrap(KernelObjects.open(unwrap(Libbpf.open())));
+  const leaveOne = () => {
+    const first = open();
+    unwrap(first.setEndpoint("imds", true));
+    first.leave();
+  };
+  const replacePin = (name: string, by: string) => {
+    const fd = kernel().openPin(join(LAYOUT, by), by.startsWith("map") ? "map" : "link");
+    unlinkSync(join(LAYOUT, name));
+    unwrap(kernel().pin(fd ?? -1, join(LAYOUT, name)));
+  };
+
+  test.each([
+    ["a missing map", () => unlinkSync(join(LAYOUT, "map_records")), "other-layout"],
+    ["another map under a name", () => replacePin("map_settings", "map_counters"), "other-layout"],
+    ["a link where a map should be", () => replacePin("map_guarded", "link_redirect_connect4"), "other-layout"],
+    ["a missing link", () => unlinkSync(join(LAYOUT, "link_redirect_connect4")), "same-layout"],
+    ["a map where a link should be", () => replacePin("link_redirect_sockops", "map_counters"), "same-layout"],
+    ["one link under another's name", () => replacePin("link_redirect_connect4", "link_redirect_connect6"), "same-layout"],
+    [
+      "a link that was taken off",
+      () => {
+        const fd = kernel().openPin(join(LAYOUT, "link_redirect_connect4"), "link");
+        kernel().detach(fd ?? -1);
+      },
+      "same-layout",
+    ],
+    ["a strange folder", () => mkdirSync(join(PINS, "whatever", "deep"), { recursive: true }), "same-layout"],
+    ["a half made folder", () => mkdirSync(join(PINS, "staging")), "same-layout"],
+    ["an empty folder of our layout", () => unwrap(releasePins(PINS)) && mkdirSync(LAYOUT, { recursive: true, mode: 0o700 }), "none"],
+  ] as const)("%s: everything works again and nothing else is left", async (_, spoil, takeover) => {
+    leaveOne();
+    spoil();
+    const next = open();
+    expect(next.takeover).toBe(takeover);
+    unwrap(next.setEndpoint("imds", true));
+    const client = await connectOne();
+    expect(unwrap(next.takeRecord(client.peer))).toMatchObject({ processId: client.pid });
+    await client.end();
+    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
+    expect(readdirSync(LAYOUT)).toHaveLength(10);
+    expect(next.verify(all)).toEqual([]);
+  });
+
+  test("links of another cgroup are not ours", async () => {
+    using elsewhere = makeSubCgroup(sandbox, "elsewhere");
+    elsewhere.enter();
+    open({ cgroupPath: elsewhere.path }).leave();
+    const next = open();
+    expect(next.takeover).toBe("same-layout");
+    expect(attachedPrograms(sandbox.cgroupPath)).toHaveLength(5);
+    expect(next.verify(new Set())).toEqual([]);
+    next[Symbol.dispose]();
+    expect(attachedPrograms(elsewhere.path)).toEqual([]);
+  });
+
+  test.each([
+    [
+      "a folder of another user",
+      () => {
+        mkdirSync(PINS, { mode: 0o700 });
+        chownSync(PINS, 4001, 4001);
+      },
+    ],
+    ["a folder that others may enter", () => mkdirSync(PINS, { mode: 0o755 })],
+    ["a link", () => symlinkSync("/tmp", PINS)],
+  ] as const)("%s in the place of the pin folder is put aside", (_, make) => {
+    make();
+    const first = open();
+    expect(first.notPinned).toBeUndefined();
+    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
+    for (const name of readdirSync("/sys/fs/bpf").filter((found) => found.startsWith("takeover-"))) {
+      const path = join("/sys/fs/bpf", name);
+      if (existsSync(path) && statSync(path).dev === statSync("/sys/fs/bpf").dev) rmdirSync(path);
+      else unlinkSync(path);
+    }
+  });
+
+  test("no bpffs: it runs, says why nothing is pinned, and pins as soon as there is one", () => {
+    const folder = mkdtempSync(join(tmpdir(), "apa-nobpffs-"));
+    try {
+      const first = open({ pinFolder: join(folder, "pins") });
+      expect(first.notPinned).toContain("want bpffs");
+      unwrap(first.setEndpoint("imds", true));
+      expect(first.verify(all)).toEqual([]);
+      expect(Bun.spawnSync(["mount", "-t", "bpf", "bpf", folder]).exitCode).toBe(0);
+      expect(first.verify(all)).toEqual([]);
+      expect(first.notPinned).toBeUndefined();
+      expect(readdirSync(join(folder, "pins"))).toEqual(["layout-1-1"]);
+      first[Symbol.dispose]();
+      expect(readdirSync(join(folder, "pins"))).toEqual([]);
+    } finally {
+      Bun.spawnSync(["umount", folder]);
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("what is undone while the agent runs is noticed and put right", () => {
+  const link = (name: string) => kernelPin(`link_${name}`, "link");
+  function kernelPin(name: string, kind: "map" | "link") {
+    const kernel = unwrap(KernelObjects.open(unwrap(Libbpf.open())));
+    return { kernel, fd: kernel.openPin(join(LAYOUT, name), kind) ?? -1 };
+  }
+  const libbpf = () => unwrap(Libbpf.open());
+
+  test.each([
+    [
+      "a link taken off",
+      'program "redirect_connect4" was detached',
+      () => {
+        const { kernel, fd } = link("redirect_connect4");
+        kernel.detach(fd);
+      },
+    ],
+    ["a pin removed", "map_records", () => unlinkSync(join(LAYOUT, "map_records"))],
+    ["a link's pin removed", "link_redirect_connect6", () => unlinkSync(join(LAYOUT, "link_redirect_connect6"))],
+    [
+      "all pins removed",
+      "link_redirect_sockops",
+      () => {
+        for (const name of readdirSync(LAYOUT)) unlinkSync(join(LAYOUT, name));
+        rmdirSync(LAYOUT);
+        rmdirSync(PINS);
+      },
+    ],
+    [
+      "the guarded endpoints emptied",
+      'endpoint "imds" was no longer guarded',
+      () => {
+        const { kernel, fd } = kernelPin("map_guarded", "map");
+        for (const key of kernel.keys(fd, 8, 16)) unwrap(libbpf().remove(fd, key, "a key"));
+      },
+    ],
+    [
+      "another endpoint guarded",
+      'endpoint "wireserver" was guarded by somebody else',
+      () => {
+        const { fd } = kernelPin("map_guarded", "map");
+        unwrap(libbpf().update(fd, new Uint8Array([168, 63, 129, 16, 0, 80, 0, 0]), new Uint8Array(4), "a key"));
+      },
+    ],
+    [
+      "a strange address guarded",
+      "none of ours",
+      () => {
+        const { fd } = kernelPin("map_guarded", "map");
+        unwrap(libbpf().update(fd, new Uint8Array([9, 9, 9, 9, 0, 80, 0, 0]), new Uint8Array(4), "a key"));
+      },
+    ],
+    [
+      "the settings cleared",
+      "settings of the programs were changed",
+      () => {
+        const { fd } = kernelPin("map_settings", "map");
+        unwrap(libbpf().update(fd, new Uint8Array(4), new Uint8Array(40), "settings"));
+      },
+    ],
+  ] as const)("%s", async (_, words, undo) => {
+    const agent = open();
+    unwrap(agent.setEndpoint("imds", true));
+    expect(agent.verify(all)).toEqual([]);
+    undo();
+    const faults = agent.verify(all);
+    expect(faults.map(({ what }) => what).join("\n")).toContain(words);
+    expect(faults.every(({ repaired }) => repaired)).toBe(true);
+    expect(agent.verify(all)).toEqual([]);
+    const client = await connectOne();
+    expect(unwrap(agent.takeRecord(client.peer))).toMatchObject({ processId: client.pid });
+    await client.end();
+    expect(readdirSync(LAYOUT)).toHaveLength(10);
+  });
+
+  test("bpffs unmounted: told, and put right when it is back", () => {
+    const folder = mkdtempSync(join(tmpdir(), "apa-bpffs-"));
+    expect(Bun.spawnSync(["mount", "-t", "bpf", "bpf", folder]).exitCode).toBe(0);
+    try {
+      const agent = open({ pinFolder: join(folder, "pins") });
+      unwrap(agent.setEndpoint("imds", true));
+      expect(Bun.spawnSync(["umount", folder]).exitCode).toBe(0);
+      expect(agent.verify(all)).toMatchObject([{ repaired: false, what: expect.stringContaining("want bpffs") }]);
+      expect(Bun.spawnSync(["mount", "-t", "bpf", "bpf", folder]).exitCode).toBe(0);
+      const faults = agent.verify(all);
+      expect(faults.length).toBeGreaterThan(0);
+      expect(faults.every(({ repaired }) => repaired)).toBe(true);
+      expect(agent.verify(all)).toEqual([]);
+      agent[Symbol.dispose]();
+    } finally {
+      Bun.spawnSync(["umount", folder]);
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
