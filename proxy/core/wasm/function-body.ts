@@ -409,7 +409,7 @@ export class BodyReader {
     if (kind === IF && !sameTypes(type.params, type.results)) this.#malformed("an if without else changes the stack");
     const cost = this.#costs.leave();
     const checkpoint = this.#checkpoints[this.#depth] ?? -1;
-    if (checkpoint >= 0) this.#patches.values[checkpoint] = cost + COST.checkpoint + (kind === FUNCTION ? this.#localCount >> 2 : 0);
+    if (checkpoint >= 0) this.#patches.values[checkpoint] = cost + COST.checkpoint + (kind === FUNCTION ? this.#localCount >> 1 : 0);
     this.#depth--;
     this.#pushAll(type.results);
   }

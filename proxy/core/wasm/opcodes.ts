@@ -3,17 +3,22 @@
 
 import { F32, F64, I32, I64 } from "./core-types.ts";
 
-/** Units of fuel. One unit is about what an addition takes; the slow ones are weighed by the slowest operands (`docs` in policy-wasm). */
+/** Units of fuel. One unit is about what an addition takes; the slow ones are weighed by the slowest operands (policy-wasm/README.md has the table). */
 export const COST = {
   plain: 1,
-  divide: 12,
+  /** Division and remainder of integers. */
+  divide: 8,
+  /** Float arithmetic, division and roots: weighed by denormal operands, on which processors are slow. */
+  float: 16,
+  floatDivide: 40,
+  convert: 3,
   call: 6,
   indirectCall: 12,
   branchTable: 4,
-  tableAccess: 4,
+  tableAccess: 8,
   /** Of `memory.grow`, `table.grow` and each bulk instruction, before what its length costs. */
-  grow: 1_000,
-  bulk: 120,
+  grow: 3_000,
+  bulk: 150,
   /** Of entering a function or a loop, beside its longest path. */
   checkpoint: 4,
 } as const;
@@ -50,33 +55,37 @@ numeric(0x79, 0x7b, 1, I64, I64);
 numeric(0x7c, 0x8a, 2, I64, I64);
 numeric(0x7f, 0x82, 2, I64, I64, COST.divide);
 numeric(0x8b, 0x91, 1, F32, F32); // abs … sqrt
-numeric(0x91, 0x91, 1, F32, F32, COST.divide);
-numeric(0x92, 0x98, 2, F32, F32, COST.divide);
+numeric(0x91, 0x91, 1, F32, F32, COST.floatDivide);
+numeric(0x92, 0x94, 2, F32, F32, COST.float);
+numeric(0x95, 0x95, 2, F32, F32, COST.floatDivide);
+numeric(0x96, 0x98, 2, F32, F32);
 numeric(0x99, 0x9f, 1, F64, F64);
-numeric(0x9f, 0x9f, 1, F64, F64, COST.divide);
-numeric(0xa0, 0xa6, 2, F64, F64, COST.divide);
+numeric(0x9f, 0x9f, 1, F64, F64, COST.floatDivide);
+numeric(0xa0, 0xa2, 2, F64, F64, COST.float);
+numeric(0xa3, 0xa3, 2, F64, F64, COST.floatDivide);
+numeric(0xa4, 0xa6, 2, F64, F64);
 numeric(0xa7, 0xa7, 1, I64, I32); // conversions
-numeric(0xa8, 0xa9, 1, F32, I32);
-numeric(0xaa, 0xab, 1, F64, I32);
+numeric(0xa8, 0xa9, 1, F32, I32, COST.convert);
+numeric(0xaa, 0xab, 1, F64, I32, COST.convert);
 numeric(0xac, 0xad, 1, I32, I64);
-numeric(0xae, 0xaf, 1, F32, I64);
-numeric(0xb0, 0xb1, 1, F64, I64);
-numeric(0xb2, 0xb3, 1, I32, F32);
-numeric(0xb4, 0xb5, 1, I64, F32);
-numeric(0xb6, 0xb6, 1, F64, F32, COST.divide);
-numeric(0xb7, 0xb8, 1, I32, F64);
-numeric(0xb9, 0xba, 1, I64, F64);
-numeric(0xbb, 0xbb, 1, F32, F64, COST.divide);
+numeric(0xae, 0xaf, 1, F32, I64, COST.convert);
+numeric(0xb0, 0xb1, 1, F64, I64, COST.convert);
+numeric(0xb2, 0xb3, 1, I32, F32, COST.convert);
+numeric(0xb4, 0xb5, 1, I64, F32, COST.convert);
+numeric(0xb6, 0xb6, 1, F64, F32, COST.float);
+numeric(0xb7, 0xb8, 1, I32, F64, COST.convert);
+numeric(0xb9, 0xba, 1, I64, F64, COST.convert);
+numeric(0xbb, 0xbb, 1, F32, F64, COST.float);
 numeric(0xbc, 0xbc, 1, F32, I32); // reinterpretations
 numeric(0xbd, 0xbd, 1, F64, I64);
 numeric(0xbe, 0xbe, 1, I32, F32);
 numeric(0xbf, 0xbf, 1, I64, F64);
 numeric(0xc0, 0xc1, 1, I32, I32); // sign extensions
 numeric(0xc2, 0xc4, 1, I64, I64);
-numeric(256, 257, 1, F32, I32); // saturating conversions
-numeric(258, 259, 1, F64, I32);
-numeric(260, 261, 1, F32, I64);
-numeric(262, 263, 1, F64, I64);
+numeric(256, 257, 1, F32, I32, COST.convert); // saturating conversions
+numeric(258, 259, 1, F64, I32, COST.convert);
+numeric(260, 261, 1, F32, I64, COST.convert);
+numeric(262, 263, 1, F64, I64, COST.convert);
 
 /** Loads take an address and leave `type`; stores take an address and `type`. */
 function memoryAccess(opcodes: readonly (readonly [opcode: number, type: number, alignment: number])[]): void {
