@@ -1,0 +1,92 @@
+// Metering must change nothing but the price: metered and original modules side by side, on random programs, on the rules engine with
+// random requests.
+
+import { describe, expect, test } from "bun:test";
+import { parse } from "@bytecodealliance/jco";
+import { ByteReader } from "../../proxy/core/wasm/byte-reader.ts";
+import { DEFAULT_PREPARATION_LIMITS } from "../../proxy/core/wasm/core-limits.ts";
+import { readCoreModule } from "../../proxy/core/wasm/core-module.ts";
+import { FUEL_IMPORT, meterModule } from "../../proxy/core/wasm/meter-module.ts";
+import { type Random, seededRandom } from "../support/random.ts";
+import { randomWat, UNITS_PER_TICK } from "../support/random-wat.ts";
+
+const PROGRAMS = Number(process.env.PROGRAMS ?? 150);
+const SEED = Number(process.env.SEED ?? 1);
+const FUEL = 10_000_000_000n;
+
+type Run = (a: number, b: bigint, c: number) => number;
+
+interface Running {
+  readonly run: Run;
+  readonly memory: WebAssembly.Memory;
+  readonly ticks: WebAssembly.Global<"i64">;
+  readonly state: WebAssembly.Global<"i32">;
+  readonly level: WebAssembly.Global<"f64">;
+}
+
+function instantiate(bytes: Uint8Array, imports: Record<string, Record<string, WebAssembly.Global>>): Running {
+  return new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(bytes)), imports).exports as unknown as Running;
+}
+
+function observe({ run, memory, ticks, state, level }: Running, input: readonly [number, bigint, number]) {
+  let result: unknown;
+  try {
+    result = run(...input);
+  } catch (error) {
+    result = error instanceof Error ? error.message.replace(/ \(evaluating.*/, "") : "threw";
+  }
+  return { result, ticks: ticks.value, state: state.value, level: level.value, memory: Bun.hash(new Uint8Array(memory.buffer)) };
+}
+
+function inputsOf(random: Random): readonly (readonly [number, bigint, number])[] {
+  return random.list(3, 5, () => [random.below(2 ** 32) | 0, BigInt(random.below(2 ** 32)) - 100n, random.below(1000) / 16 - 3] as const);
+}
+
+describe("metered modules", () => {
+  test(`give the answers of the originals, and pay for what ran (seed ${SEED}, ${PROGRAMS} programs)`, async () => {
+    const random = seededRandom(SEED);
+    let spentAny = 0;
+    let returned = 0;
+    for (let i = 0; i < PROGRAMS; i++) {
+      const wat = randomWat(random);
+      const core = await parse(wat);
+      const metered = meterModule(core, readCoreModule(new ByteReader(core), DEFAULT_PREPARATION_LIMITS), DEFAULT_PREPARATION_LIMITS);
+      const fuel = new WebAssembly.Global({ value: "i64", mutable: true }, FUEL);
+      const original = instantiate(core, {});
+      const changed = instantiate(metered.bytes, { [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel } });
+      for (const input of inputsOf(random)) {
+        fuel.value = FUEL;
+        const before = original.ticks.value;
+        const wanted = observe(original, input);
+        const found = observe(changed, input);
+        if (!Bun.deepEquals(found, wanted))
+          throw new Error(`program ${i} on ${input}: found ${Bun.inspect(found)}, want ${Bun.inspect(wanted)}\n${wat}`);
+        const spent = Number(FUEL - fuel.value);
+        const ran = Number(wanted.ticks - before);
+        if (spent < ran * UNITS_PER_TICK) throw new Error(`program ${i} on ${input}: ${ran} ticks for ${spent} units\n${wat}`);
+        if (ran > 0) spentAny++;
+        if (typeof wanted.result === "number") returned++;
+      }
+    }
+    // Or the programs have become too dull to show anything.
+    expect(spentAny).toBeGreaterThan(PROGRAMS);
+    expect(returned).toBeGreaterThan(PROGRAMS);
+  }, 300_000);
+
+  test("with too little fuel a program ends early, and never with another answer", async () => {
+    const random = seededRandom(SEED + 1);
+    for (let i = 0; i < 20; i++) {
+      const core = await parse(randomWat(random));
+      const metered = meterModule(core, readCoreModule(new ByteReader(core), DEFAULT_PREPARATION_LIMITS), DEFAULT_PREPARATION_LIMITS);
+      const fuel = new WebAssembly.Global({ value: "i64", mutable: true }, 0n);
+      const imports = { [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel } };
+      const wanted = observe(instantiate(core, {}), [5, 6n, 0.5]);
+      for (const given of [0n, 10n, 100n, 1_000n, 10_000n]) {
+        fuel.value = given;
+        const found = observe(instantiate(metered.bytes, imports), [5, 6n, 0.5]);
+        if (fuel.value >= 0n) expect(found).toEqual(wanted);
+        else expect(typeof found.result).toBe("string");
+      }
+    }
+  });
+});
