@@ -9,6 +9,7 @@ import { requireSandbox } from "../support/sandbox.ts";
 import { benchCommands } from "./command-bench.ts";
 import { missedBounds, ratioOf, renderSection, type Section } from "./figures.ts";
 import { benchFootprint } from "./footprint-bench.ts";
+import { benchMeter } from "./meter-bench.ts";
 import { benchPath } from "./path-bench.ts";
 import { benchPolicy } from "./policy-bench.ts";
 import { benchSettings } from "./settings-bench.ts";
@@ -17,7 +18,7 @@ import { benchStart } from "./start-bench.ts";
 const HELP = `usage: bun run bench [--quick] [--only NAMES] [--json FILE] [--check]
 
   --quick       fewer and shorter rounds, less than a minute
-  --only NAMES  of path, start, footprint, policy, settings; with commas between; settings only when named
+  --only NAMES  of path, start, footprint, policy, meter, settings; with commas between; settings only when named
   --json FILE   write the figures there too
   --check       exit with 1 when a bound is missed
 `;
@@ -29,6 +30,7 @@ const FULL = {
   starts: 9,
   footprint: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
   policy: { rounds: 9, callsPerRound: 10_000 },
+  meter: { rounds: 9, callsPerRound: 10_000 },
   settings: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
 };
 const QUICK: typeof FULL = {
@@ -36,11 +38,12 @@ const QUICK: typeof FULL = {
   starts: 7,
   footprint: { rounds: 1, idleSeconds: 2, loadSeconds: 1, pollSeconds: 15 },
   policy: { rounds: 5, callsPerRound: 3_000 },
+  meter: { rounds: 5, callsPerRound: 3_000 },
   settings: { rounds: 1, idleSeconds: 15, loadSeconds: 2, pollSeconds: 15 },
 };
-const NAMES = ["path", "start", "footprint", "policy", "settings"] as const;
+const NAMES = ["path", "start", "footprint", "policy", "meter", "settings"] as const;
 /** What is measured when nothing is named: all that belongs to the product. Settings take minutes and only tell why they are as they are. */
-const USUAL = ["path", "start", "footprint", "policy"];
+const USUAL = ["path", "start", "footprint", "policy", "meter"];
 
 function readFlags() {
   try {
@@ -99,6 +102,7 @@ const add = (...done: readonly Section[]) => {
 try {
   const bareServer = await buildBareServer(folder);
   if (flags.only.includes("policy")) add(await benchPolicy(options.policy));
+  if (flags.only.includes("meter")) add(await benchMeter(options.meter));
   if (flags.only.includes("start")) add(await benchStart(options.starts, bareServer), await benchCommands(options.starts, bareServer));
   if (flags.only.includes("footprint")) add(...(await benchFootprint(options.footprint, bareServer)));
   if (flags.only.includes("settings")) add(...(await benchSettings(options.settings)));
