@@ -57,7 +57,8 @@ function readLift(section: ByteReader, scope: Scope, table: TypeTable, start: nu
   const index = section.u32();
   const core = scope.coreFunctions[index] ?? refuse("malformed", start, `core function ${index} is not there`);
   const options = readOptions(section, scope, true);
-  const type = readFunctionIndex(section, scope, start);
+  const typeEntity = readFunctionIndex(section, scope, start);
+  const { type } = typeEntity;
   const wanted = table.coreType(type, "lift");
   if (!sameFunctionType(core.type, wanted)) refuse("malformed", start, "a lifted core function has another signature than its type wants");
   checkOptions(options, type, table, "lift", start);
@@ -72,7 +73,7 @@ function readLift(section: ByteReader, scope: Scope, table: TypeTable, start: nu
     postReturn: post?.item,
     encoding: options.encoding,
   };
-  scope.functions.push({ sort: "func", type, lift });
+  scope.functions.push({ sort: "func", type, sound: typeEntity.sound, lift });
 }
 
 function readLower(section: ByteReader, scope: Scope, table: TypeTable, start: number): void {
@@ -87,10 +88,10 @@ function readLower(section: ByteReader, scope: Scope, table: TypeTable, start: n
   scope.coreFunctions.push(wall(table.coreType(target.type, "lower")));
 }
 
-function readFunctionIndex(section: ByteReader, scope: Scope, start: number): ComponentFunction {
+function readFunctionIndex(section: ByteReader, scope: Scope, start: number) {
   const index = section.u32();
   const type = scope.types[index];
-  return type?.sort === "func" ? type.type : refuse("malformed", start, `type ${index} is not a function's`);
+  return type?.sort === "func" ? type : refuse("malformed", start, `type ${index} is not a function's`);
 }
 
 function readOptions(section: ByteReader, scope: Scope, lifted: boolean): Options {

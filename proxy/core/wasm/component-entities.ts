@@ -27,10 +27,14 @@ export interface CoreInstanceEntity {
   readonly exports: ReadonlyMap<string, CoreEntity>;
 }
 
+/**
+ * The component model lets imports and exports speak only of types that have a name themselves: records, enums and their like must be
+ * imported or exported before. `named`: this definition is. `sound`: all that it is made of is.
+ */
 export type ComponentTypeEntity =
-  | { readonly sort: "value"; readonly id: TypeId }
-  | { readonly sort: "func"; readonly type: ComponentFunction }
-  | { readonly sort: "resource"; readonly resource: number }
+  | { readonly sort: "value"; readonly id: TypeId; readonly named: boolean; readonly sound: boolean }
+  | { readonly sort: "func"; readonly type: ComponentFunction; readonly sound: boolean }
+  | { readonly sort: "resource"; readonly resource: number; readonly named: boolean }
   /** Read again wherever it is used: against what it is given there. */
   | { readonly sort: "instance"; readonly start: number; readonly end: number; readonly typesBefore: number };
 
@@ -46,6 +50,7 @@ export interface Lift {
 export interface FunctionEntity {
   readonly sort: "func";
   readonly type: ComponentFunction;
+  readonly sound: boolean;
   /** Undefined for a function that only a type speaks of. */
   readonly lift: Lift | undefined;
 }

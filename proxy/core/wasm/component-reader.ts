@@ -6,8 +6,8 @@
 
 import { ByteReader } from "./byte-reader.ts";
 import { readCanon } from "./canon-reader.ts";
-import { type CoreEntity, type Entity, type InstanceEntity, Scope } from "./component-entities.ts";
-import { ComponentTypeReader } from "./component-type-reader.ts";
+import { type ComponentTypeEntity, type CoreEntity, type Entity, type InstanceEntity, Scope } from "./component-entities.ts";
+import { ComponentTypeReader, checkSound } from "./component-type-reader.ts";
 import { TypeTable } from "./component-types.ts";
 import { readCoreInstance } from "./core-instance-reader.ts";
 import { LIMITS, type PreparationLimits } from "./core-limits.ts";
@@ -169,6 +169,7 @@ class ComponentReader {
     if (given === undefined) refuse("import-found", start, `the import ${quote(name)} is not an instance of types`);
     const space = { types: scope.types, outer: undefined, outerTypes: 0 };
     const entity = this.#types.readDescription(section, space, actual, start);
+    checkSound(entity, "imported name", start);
     this.#define(scope, entity);
   }
 
@@ -178,6 +179,7 @@ class ComponentReader {
     if (actual !== undefined && actual.sort !== "instance") refuse("malformed", start, "what is given for an instance is none");
     const instance = this.#types.instanceOf(type, scope, actual, start);
     if (actual === undefined) this.#checkTypes(instance, start);
+    checkSound(instance, "imported name", start);
     scope.instances.push(instance);
   }
 
@@ -206,8 +208,10 @@ class ComponentReader {
     const form = section.byte();
     if (form > 1) refuse("malformed", start, `the export ${quote(name)} is described by form ${hex(form)}, want 0x00 or 0x01`);
     const described = form === 0 ? entity : this.#ascribed(section, scope, entity, start);
-    this.#define(scope, described);
-    exports.set(name, described);
+    const exported = described.sort === "type" ? namedType(described.type) : described;
+    checkSound(exported, "exported name", start);
+    this.#define(scope, exported);
+    exports.set(name, exported);
     if (scope.parent === undefined) this.#exportOffsets.set(name, start);
   }
 
@@ -290,6 +294,10 @@ class ComponentReader {
     if (entity.sort !== wanted) refuse("malformed", start, `the core export ${quote(name)} is of another sort than ${hex(sort)}`);
     defineCore(scope, entity);
   }
+}
+
+function namedType(type: ComponentTypeEntity): Entity {
+  return { sort: "type", type: type.sort === "value" || type.sort === "resource" ? { ...type, named: true } : type };
 }
 
 function defineCore(scope: Scope, entity: CoreEntity): void {

@@ -23,6 +23,8 @@ export class ComponentTypeReader {
   readonly #table: TypeTable;
   readonly #countDeclaration: (offset: number) => void;
   #resources = 0;
+  /** Whether all that the definition being read speaks of has a name. */
+  #sound = true;
 
   constructor(bytes: Uint8Array, table: TypeTable, countDeclaration: (offset: number) => void) {
     this.#bytes = bytes;
@@ -74,7 +76,7 @@ export class ComponentTypeReader {
         refuse("malformed", start, "a destructor takes or returns something else than one i32");
       }
     }
-    return { sort: "resource", resource: this.#resources++ };
+    return { sort: "resource", resource: this.#resources++, named: false };
   }
 
   #readInstanceType(reader: ByteReader, scope: Scope, typesBefore: number, given: InstanceEntity | undefined): InstanceEntity {
@@ -130,19 +132,19 @@ export class ComponentTypeReader {
     const index = reader.u32();
     const type = space.types[index];
     if (type?.sort !== "func") return refuse("malformed", offset, `type ${index} is not a function's`);
-    if (actual === undefined) return { sort: "func", type: type.type, lift: undefined };
+    if (actual === undefined) return { sort: "func", type: type.type, sound: type.sound, lift: undefined };
     if (actual.sort !== "func" || !sameFunction(actual.type, type.type))
       return refuse("malformed", offset, "a function has another type than declared");
-    return actual;
+    return { ...actual, sound: type.sound };
   }
 
   #describedType(reader: ByteReader, space: TypeSpace, actual: Entity | undefined, offset: number): Entity {
     const bound = reader.byte();
     if (bound === 0x01) {
-      if (actual === undefined) return { sort: "type", type: { sort: "resource", resource: this.#resources++ } };
+      if (actual === undefined) return { sort: "type", type: { sort: "resource", resource: this.#resources++, named: true } };
       if (actual.sort !== "type" || actual.type.sort !== "resource")
         return refuse("malformed", offset, "a type is not the resource it is declared as");
-      return actual;
+      return { sort: "type", type: { ...actual.type, named: true } };
     }
     if (bound !== 0x00) return refuse("unsupported", offset, `a type is bound by ${hex(bound)}, want 0x00 or 0x01`);
     const index = reader.u32();
@@ -151,16 +153,20 @@ export class ComponentTypeReader {
     if (actual !== undefined && !(actual.sort === "type" && sameType(actual.type, type))) {
       return refuse("malformed", offset, "a type is another than declared");
     }
-    return { sort: "type", type };
+    return { sort: "type", type: { ...type, named: true } };
   }
 
   #readPlain(reader: ByteReader, space: TypeSpace): ComponentTypeEntity {
     const start = reader.position;
     const form = reader.byte();
-    if (form === 0x40) return { sort: "func", type: this.readFunctionType(reader, space) };
+    this.#sound = true;
+    if (form === 0x40) {
+      const type = this.readFunctionType(reader, space);
+      return { sort: "func", type, sound: this.#sound };
+    }
     const id = this.#readDefined(reader, form, start, space);
     if (this.#table.get(id).size > MAX_TYPE_SIZE) refuse("limit", start, `a type is made of more than ${MAX_TYPE_SIZE} types`);
-    return { sort: "value", id };
+    return { sort: "value", id, named: false, sound: this.#sound };
   }
 
   #readDefined(reader: ByteReader, form: number, start: number, space: TypeSpace): TypeId {
@@ -197,6 +203,7 @@ export class ComponentTypeReader {
         const index = reader.u32();
         const resource = space.types[index];
         if (resource?.sort !== "resource") return refuse("malformed", start, `type ${index} is not a resource`);
+        this.#sound &&= resource.named;
         return table.handle(form === 0x69 ? "own" : "borrow", resource.resource);
       }
     }
@@ -225,6 +232,7 @@ export class ComponentTypeReader {
     const index = reader.s33();
     const type = space.types[index];
     if (type?.sort !== "value") return refuse("malformed", start, `type ${index} is not a value's`);
+    this.#sound &&= this.#table.get(type.id).nominal === true ? type.named : type.sound;
     return type.id;
   }
 
@@ -255,4 +263,15 @@ export function sameType(a: ComponentTypeEntity, b: ComponentTypeEntity): boolea
   if (a.sort === "resource") return b.sort === "resource" && a.resource === b.resource;
   if (a.sort === "func") return b.sort === "func" && sameFunction(a.type, b.type);
   return false;
+}
+
+/** What is imported or exported under a name must be made of things that have one. */
+export function checkSound(entity: Entity, what: string, offset: number): void {
+  if (entity.sort === "instance") {
+    for (const member of entity.exports.values()) checkSound(member, what, offset);
+    return;
+  }
+  const sound =
+    entity.sort === "func" ? entity.sound : entity.type.sort === "value" || entity.type.sort === "func" ? entity.type.sound : true;
+  if (!sound) refuse("malformed", offset, `the ${what} speaks of a type that has no name`);
 }

@@ -15,6 +15,8 @@ export interface ValueType {
   readonly pointers: boolean;
   /** Types that it is made of, counted with repetition. */
   readonly size: number;
+  /** Two of these are different things to people even if they look the same: imports and exports must name them. */
+  readonly nominal?: boolean;
 }
 
 export interface ComponentFunction {
@@ -78,33 +80,41 @@ export class TypeTable {
     return this.#product(
       `record{${fields.map(([label, type]) => `${label}:${type}`).join()}}`,
       fields.map(([, type]) => type),
+      true,
     );
   }
 
   tuple(types: readonly TypeId[]): TypeId {
-    return this.#product(`tuple<${types.join()}>`, types);
+    return this.#product(`tuple<${types.join()}>`, types, false);
   }
 
   enumeration(labels: readonly string[]): TypeId {
-    return this.#keep({ key: `enum{${labels.join()}}`, flat: "i", pointers: false, size: 1 });
+    return this.#keep({ key: `enum{${labels.join()}}`, flat: "i", pointers: false, size: 1, nominal: true });
   }
 
   flags(labels: readonly string[]): TypeId {
-    return this.#keep({ key: `flags{${labels.join()}}`, flat: "i".repeat(Math.ceil(labels.length / 32)), pointers: false, size: 1 });
+    return this.#keep({
+      key: `flags{${labels.join()}}`,
+      flat: "i".repeat(Math.ceil(labels.length / 32)),
+      pointers: false,
+      size: 1,
+      nominal: true,
+    });
   }
 
   option(type: TypeId): TypeId {
-    return this.#sum(`option<${type}>`, [undefined, type]);
+    return this.#sum(`option<${type}>`, [undefined, type], false);
   }
 
   result(value: Payload, error: Payload): TypeId {
-    return this.#sum(`result<${value ?? "_"},${error ?? "_"}>`, [value, error]);
+    return this.#sum(`result<${value ?? "_"},${error ?? "_"}>`, [value, error], false);
   }
 
   variant(cases: readonly (readonly [label: string, payload: Payload])[]): TypeId {
     return this.#sum(
       `variant{${cases.map(([label, payload]) => `${label}:${payload ?? "_"}`).join()}}`,
       cases.map(([, payload]) => payload),
+      true,
     );
   }
 
@@ -125,18 +135,19 @@ export class TypeTable {
     return this.#flatten(types);
   }
 
-  #product(key: string, types: readonly TypeId[]): TypeId {
+  #product(key: string, types: readonly TypeId[], nominal: boolean): TypeId {
     const parts = types.map((type) => this.get(type));
     return this.#keep({
       key,
       flat: this.#flatten(types),
       pointers: parts.some(({ pointers }) => pointers),
       size: parts.reduce((size, part) => size + part.size, 1),
+      nominal,
     });
   }
 
   /** Cases share their places: what differs there becomes the type that holds both. */
-  #sum(key: string, payloads: readonly Payload[]): TypeId {
+  #sum(key: string, payloads: readonly Payload[], nominal: boolean): TypeId {
     const parts = payloads.flatMap((payload) => (payload === undefined ? [] : [this.get(payload)]));
     let shared = "";
     for (const { flat } of parts) shared = joinFlat(shared, flat);
@@ -145,6 +156,7 @@ export class TypeTable {
       flat: `i${shared}`.slice(0, MAX_FLAT),
       pointers: parts.some(({ pointers }) => pointers),
       size: parts.reduce((size, part) => size + part.size, 1),
+      nominal,
     });
   }
 
