@@ -230,5 +230,5 @@ describe("/provision", () => {
     await at.host.clearFaults();
     await at.agent.line("provisioned");
     expect([...answers, at.agent.describe()].join("\n")).not.toContain(secret.slice(0, 16));
-  });
+  }, 120_000);
 });
