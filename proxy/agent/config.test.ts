@@ -101,6 +101,11 @@ describe("parseConfig", () => {
     ["metricsSocket", "metrics.sock"],
     ["metricsSocket", "/run/agent/"],
     ["metricsTextfile", true],
+    ["auditFolder", "audit"],
+    ["auditSegmentMiB", 0],
+    ["auditSegmentMiB", 2.5],
+    ["auditTotalMiB", "32"],
+    ["auditTotalMiB", 7],
   ])("refuses %s = %p and names the key", (key, value) => {
     const found = parseConfig(JSON.stringify({ ...SHIPPED, [key]: value }), {});
     expect(found.ok ? "accepted" : found.error.key).toBe(key);

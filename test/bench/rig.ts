@@ -29,6 +29,8 @@ export interface AgentOptions {
   /** File for its log; /dev/null when not given. */
   readonly logPath?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Keys of its config beyond those every bench needs. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 export class Rig implements AsyncDisposable {
@@ -97,7 +99,7 @@ export class Rig implements AsyncDisposable {
   }
 
   /** Starts the agent without waiting for it. Its log goes where a service's would go unread. */
-  spawnAgent({ program = [AGENT], pollSeconds = 600, logPath = "/dev/null", env = {} }: AgentOptions = {}): Subprocess {
+  spawnAgent({ program = [AGENT], pollSeconds = 600, logPath = "/dev/null", env = {}, config: more = {} }: AgentOptions = {}): Subprocess {
     const configPath = join(this.folder, "proxy-agent.json");
     const config = {
       logFolder: "",
@@ -110,6 +112,7 @@ export class Rig implements AsyncDisposable {
       ebpfFileFullPath: join(ROOT, "dist/ebpf_cgroup.o"),
       cgroupRoot: this.guardedCgroup,
       fileLogLevelForSystemEvents: "Info",
+      ...more,
     };
     writeFileSync(configPath, JSON.stringify(config));
     return this.spawn("guarded", [...program, "--config", configPath], { stdout: logPath, env });

@@ -2,9 +2,10 @@
 // exception.
 
 import { Decoder } from "cbor-x";
-import { renderCanonical } from "../../core/canonical-request.ts";
+import { METHODS, renderCanonical } from "../../core/canonical-request.ts";
+import { ENDPOINTS } from "../../core/endpoint.ts";
 import type { DecisionRecord, RecordedCaller, Recovery, TrailRecord } from "../../core/trail/trail-record.ts";
-import type { Verdict } from "../../core/verdict.ts";
+import { MODES, type Verdict } from "../../core/verdict.ts";
 import { EVENTS, KIND, MODULE_KINDS, VERDICTS } from "./encode-record.ts";
 import { isWellFormedCbor } from "./well-formed-cbor.ts";
 
@@ -57,9 +58,14 @@ function decodeKind(kind: number, places: Places): TrailRecord {
 function decodeDecision(places: Places): Omit<DecisionRecord, "kind" | "sequence" | "timeMs"> {
   const requestId = places.text();
   const event = places.word(EVENTS);
-  const endpoint = places.optionalText();
-  const method = places.text();
+  const endpoint = places.optional((value) => new Places([value]).word(ENDPOINTS));
+  const method = places.wordOrText(METHODS);
   const [target, isCanonical] = decodeTarget(places.any());
+  const status = places.count();
+  // Left out where it is the verdict's, which is nearly always.
+  const reason = places.optionalText();
+  const verdict = places.optional(decodeVerdict);
+  if (reason === undefined && verdict === undefined) throw new NotOurs();
   return {
     requestId,
     event,
@@ -67,10 +73,10 @@ function decodeDecision(places: Places): Omit<DecisionRecord, "kind" | "sequence
     method,
     target,
     isCanonical,
-    status: places.count(),
-    reason: places.text(),
-    verdict: places.optional(decodeVerdict),
-    mode: places.text(),
+    status,
+    reason: reason ?? verdict?.reason ?? "",
+    verdict,
+    mode: places.wordOrText(MODES),
     auditDeny: places.flag(),
     endorsed: places.flag(),
     epoch: places.count(),
@@ -215,6 +221,11 @@ class Places {
 
   word<Word>(words: readonly Word[]): Word {
     return demand(words[this.count()], (word): word is Word & {} => word !== undefined);
+  }
+
+  wordOrText(words: readonly string[]): string {
+    const value = this.any();
+    return typeof value === "string" ? value : new Places([value]).word(words);
   }
 
   optional<Value>(decode: (value: unknown) => Value): Value | undefined {

@@ -3,7 +3,10 @@
 
 import { Encoder } from "cbor-x";
 import type { Caller } from "../../core/caller.ts";
+import { METHODS } from "../../core/canonical-request.ts";
+import { ENDPOINTS } from "../../core/endpoint.ts";
 import type { GapRecord, HeadRecord, StartRecord, StopRecord, TrailDecision } from "../../core/trail/trail-record.ts";
+import { MODES } from "../../core/verdict.ts";
 import { MAX_PAYLOAD_BYTES } from "./frame.ts";
 
 export const KIND = { decision: 1, head: 2, start: 3, stop: 4, gap: 5 } as const;
@@ -11,7 +14,13 @@ export const EVENTS = ["request-forwarded", "request-denied", "request-failed"] 
 export const VERDICTS = ["allow", "deny"] as const;
 export const MODULE_KINDS = ["allow", "deny", "abstain"] as const;
 
-const encoder = new Encoder({ useRecords: false, tagUint8Array: false, mapsAsObjects: true });
+/** The package knows the mode and does not export it: the memory of the call before is used again. */
+const RESET_BUFFER_MODE = 1024;
+const encoder: { encode(value: unknown, mode: number): Uint8Array } = new Encoder({
+  useRecords: false,
+  tagUint8Array: false,
+  mapsAsObjects: true,
+});
 /** A connection's caller asks many times: its bytes are made once. */
 const callerBytes = new WeakMap<Caller, Uint8Array>();
 
@@ -19,14 +28,17 @@ const callerBytes = new WeakMap<Caller, Uint8Array>();
 const SHORT_CHARACTERS = 512;
 const SHORT_LIST = 16;
 
+/** In the encoder's own memory, which the next call uses again: no garbage for each record. */
+function encode(fields: readonly unknown[]): Uint8Array {
+  return encoder.encode(fields, RESET_BUFFER_MODE);
+}
+
 /** @returns bytes that are valid until the next call */
 export function encodeDecision(sequence: number, timeMs: number, decision: TrailDecision): Uint8Array {
-  const whole = encoder.encode(
-    decisionFields(sequence, timeMs, decision, false, decision.caller === undefined ? null : bytesOf(decision.caller)),
-  );
+  const whole = encode(decisionFields(sequence, timeMs, decision, false, decision.caller === undefined ? null : bytesOf(decision.caller)));
   if (whole.length <= MAX_PAYLOAD_BYTES) return whole;
   const short = shorten(decision);
-  return encoder.encode(decisionFields(sequence, timeMs, short, true, short.caller === undefined ? null : encodeCaller(short.caller)));
+  return encode(decisionFields(sequence, timeMs, short, true, short.caller === undefined ? null : encodeCaller(short.caller)));
 }
 
 function decisionFields(
@@ -43,17 +55,17 @@ function decisionFields(
     timeMs,
     decision.requestId,
     EVENTS.indexOf(decision.event),
-    decision.caller === undefined ? null : decision.caller.endpoint,
-    decision.method,
+    decision.caller === undefined ? null : ENDPOINTS.indexOf(decision.caller.endpoint),
+    numberOf(METHODS, decision.method),
     request === undefined
       ? decision.target
       : [request.segments, request.trailingSlash, request.query.map(({ name, value }) => [name, value])],
     decision.status,
-    decision.reason,
+    verdict !== undefined && verdict.reason === decision.reason ? null : decision.reason,
     verdict === undefined
       ? null
       : [VERDICTS.indexOf(verdict.kind), verdict.reason, verdict.rule, verdict.ruleSetId, policyIdBytes(verdict.policyId)],
-    decision.mode,
+    numberOf(MODES, decision.mode),
     decision.auditDeny,
     decision.endorsed,
     decision.epoch,
@@ -63,6 +75,12 @@ function decisionFields(
       : modules.map(({ name, kind, reason, rule, failed, applied }) => [name, MODULE_KINDS.indexOf(kind), reason, rule, failed, applied]),
     shortened,
   ];
+}
+
+/** A word that everybody knows by its number, or as it is. */
+function numberOf(words: readonly string[], word: string): number | string {
+  const index = words.indexOf(word);
+  return index < 0 ? word : index;
 }
 
 const NOTHING: readonly never[] = [];
@@ -87,7 +105,7 @@ function bytesOf(caller: Caller): Uint8Array {
 }
 
 function encodeCaller({ claims, doubts }: Caller): Uint8Array {
-  const encoded = encoder.encode([
+  const encoded = encode([
     claims.userId,
     claims.userName ?? null,
     claims.userGroups,
@@ -152,21 +170,13 @@ export function encodeOwnRecord(record: HeadRecord | StartRecord | StopRecord | 
         recovery === undefined
           ? null
           : [recovery.kind === "torn" ? 0 : 1, recovery.segment, recovery.offset, recovery.bytes, Buffer.from(recovery.sha256, "hex")];
-      return encoder.encode([KIND.head, sequence, timeMs, segment, version, keptSegment, keptSequence, found]);
+      return encode([KIND.head, sequence, timeMs, segment, version, keptSegment, keptSequence, found]);
     }
     case "start":
-      return encoder.encode([KIND.start, sequence, timeMs, record.version, record.afterStop]);
+      return encode([KIND.start, sequence, timeMs, record.version, record.afterStop]);
     case "stop":
-      return encoder.encode([KIND.stop, sequence, timeMs]);
+      return encode([KIND.stop, sequence, timeMs]);
     case "gap":
-      return encoder.encode([
-        KIND.gap,
-        sequence,
-        timeMs,
-        record.lost,
-        record.firstMs,
-        record.lastMs,
-        record.cause.slice(0, SHORT_CHARACTERS),
-      ]);
+      return encode([KIND.gap, sequence, timeMs, record.lost, record.firstMs, record.lastMs, record.cause.slice(0, SHORT_CHARACTERS)]);
   }
 }

@@ -47,8 +47,8 @@ export interface TrailState {
 
 export const REST_MS = 50;
 /** So many wait for no timer. */
-const EAGER_DECISIONS = 128;
-const MAX_QUEUED = 4096;
+const EAGER_DECISIONS = 256;
+const MAX_QUEUED = 16_384;
 const BATCH_BYTES = 256 * 1024;
 const ROOM_BYTES = MAX_PAYLOAD_BYTES + FRAME_OVERHEAD_BYTES;
 const RETRY_MS = 1_000;

@@ -66,6 +66,13 @@ describe("readRecordedLine", () => {
     ["{]", "unreadable", "broken JSON"],
     ["[{}]", "unreadable", "a list"],
     [line({ userGroups: "dev" }), "unreadable", "a caller that cannot be"],
+    [JSON.stringify({ ...PLAIN, decision: "none", reason: "client-gone" }), "no-decision", "an exported record without a verdict"],
+    [
+      JSON.stringify({ ...PLAIN, outcome: "request-denied", reason: "too-late" }),
+      "no-decision",
+      "an exported record that a module decided",
+    ],
+    [JSON.stringify({ ...PLAIN, outcome: "request-denied", reason: "granted", shortened: true }), "incomplete", "a shortened record"],
     [JSON.stringify({ ...PLAIN, decision: "maybe" }), "unreadable", "a decision that is none"],
     [JSON.stringify({ ...PLAIN, caller: { who: "alice" } }), "unreadable", "an unknown fact"],
     [JSON.stringify({ ...PLAIN, request: "x" }), "unreadable", "a request that is none"],
