@@ -4,6 +4,7 @@ import type { Fault, PlannedFault } from "./faults.ts";
 import type { ChannelState, EndpointAddresses, HostCounters, RequestRecord } from "./host-model.ts";
 import type { RecordQuery } from "./request-log.ts";
 import type { HostSettings } from "./settings.ts";
+import type { TelemetryDocument } from "./telemetry-check.ts";
 
 export interface HostHealth {
   readonly ok: true;
@@ -45,6 +46,11 @@ export class HostControlClient {
 
   counters(): Promise<HostCounters> {
     return this.#call("GET", "/counters");
+  }
+
+  /** Oldest first. */
+  telemetry(): Promise<readonly TelemetryDocument[]> {
+    return this.#call("GET", "/telemetry");
   }
 
   settings(): Promise<HostSettings> {

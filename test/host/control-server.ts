@@ -61,6 +61,8 @@ async function answerControl(simulator: HostSimulator, request: Request): Promis
     }
     case "GET /counters":
       return Response.json(simulator.counters());
+    case "GET /telemetry":
+      return Response.json(simulator.telemetry());
     case "GET /config":
       return Response.json(simulator.settings());
     case "POST /config":

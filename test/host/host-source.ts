@@ -22,6 +22,7 @@ import {
   readAuthorization,
   splitTarget,
 } from "./signature-check.ts";
+import { readTelemetryDocument, type TelemetryDocument } from "./telemetry-check.ts";
 import { answerWireServer, wireServerUnauthorized } from "./wireserver.ts";
 
 /** What all endpoints of one simulated host share. `settings` is read afresh for every request. */
@@ -32,6 +33,8 @@ export interface HostState {
   settings(): HostSettings;
   /** Where goal state URLs point. */
   wireServerUrl(): string;
+  /** Takes what was posted as telemetry. */
+  addTelemetry(document: TelemetryDocument): void;
 }
 
 const UNSIGNED: SignatureVerdict = { kind: "unsigned" };
@@ -171,6 +174,7 @@ class Intake implements RequestIntake {
       return answerSecureChannel(request, { settings, channel, nowMs, wrongKey: has("wrong-key"), refuseAttest: has("refuse-attest") });
     }
     if (this.#endpoint === "imds") return answerImds(request, nowMs);
+    if (isTelemetry(request)) this.#state.addTelemetry(readTelemetryDocument(request.body, request.bodyBytes));
     if (this.#endpoint === "hostga") return answerHostGaPlugin(request, settings.extensionArtifactBytes);
     return answerWireServer(request, this.#state.wireServerUrl());
   }
@@ -201,12 +205,16 @@ class Intake implements RequestIntake {
 
 const NO_FAULTS: readonly string[] = [];
 
+function isTelemetry({ endpoint, method, head }: HostRequest): boolean {
+  return endpoint === "wireserver" && method === "POST" && head.target.toLowerCase() === "/machine/?comp=telemetrydata";
+}
+
 /** Uploads that hosts take without a signature, by exact target (ASCII case ignored). */
 function isExemptUpload(request: HostRequest): boolean {
   if (request.method !== "PUT" && request.method !== "POST") return false;
   const target = request.head.target.toLowerCase();
   if (request.endpoint === "hostga") return request.method === "PUT" && target === "/vmagentlog";
-  return request.endpoint === "wireserver" && request.method === "POST" && target === "/machine/?comp=telemetrydata";
+  return isTelemetry(request);
 }
 
 function beginCheck(

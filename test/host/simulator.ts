@@ -16,6 +16,7 @@ import { HostListener } from "./listener.ts";
 import { type RecordQuery, RequestLog } from "./request-log.ts";
 import { SecureChannel } from "./secure-channel.ts";
 import { changeSettings, DEFAULT_SETTINGS, type HostSettings } from "./settings.ts";
+import type { TelemetryDocument } from "./telemetry-check.ts";
 
 export interface HostSimulatorOptions {
   /** Default: the real addresses, which must be addresses of this network namespace. Port 0 takes a free port. */
@@ -43,10 +44,14 @@ export interface HostSimulator extends AsyncDisposable {
   /** Oldest first. */
   requests(query?: RecordQuery): readonly RequestRecord[];
   counters(): HostCounters;
+  /** Telemetry documents as they were understood, oldest first; the newest two hundred. */
+  telemetry(): readonly TelemetryDocument[];
   /** Forgets records, counters and faults; keeps key and settings. */
   reset(): void;
   stop(): Promise<void>;
 }
+
+const MAX_TELEMETRY_DOCUMENTS = 200;
 
 /** Starts all three endpoints, or none: rejects with a text for people when an address cannot be had. */
 export async function startHostSimulator(options: HostSimulatorOptions = {}): Promise<HostSimulator> {
@@ -55,6 +60,7 @@ export async function startHostSimulator(options: HostSimulatorOptions = {}): Pr
     const problem = listenProblem(wanted[endpoint]);
     if (problem !== undefined) throw new Error(problem);
   }
+  let telemetry: readonly TelemetryDocument[] = [];
   let settings = settingsFrom(DEFAULT_SETTINGS, options.settings ?? {});
   const channel = new SecureChannel();
   const faults = new FaultPlan();
@@ -66,6 +72,9 @@ export async function startHostSimulator(options: HostSimulatorOptions = {}): Pr
     faults,
     log,
     settings: () => settings,
+    addTelemetry: (document) => {
+      telemetry = [...telemetry, document].slice(-MAX_TELEMETRY_DOCUMENTS);
+    },
     wireServerUrl: () => `http://${addressOf("wireserver").address}:${addressOf("wireserver").port}`,
   };
   const stopAll = (): void => {
@@ -116,7 +125,9 @@ export async function startHostSimulator(options: HostSimulatorOptions = {}): Pr
     },
     requests: (query) => log.list(query),
     counters: () => log.counters(),
+    telemetry: () => telemetry,
     reset: () => {
+      telemetry = [];
       log.clear();
       faults.clear();
       followFaults();
