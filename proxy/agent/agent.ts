@@ -11,6 +11,7 @@ import { type Listener, startListener } from "../adapters/http/listener.ts";
 import { probeListener } from "../adapters/http/probe.ts";
 import { sendOnce } from "../adapters/http/send-once.ts";
 import { makeLocalApp } from "../adapters/local/app.ts";
+import type { LogOutput } from "../adapters/log/lines.ts";
 import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { compileItemApart } from "../adapters/policy/compile-item.ts";
 import { loadPolicy } from "../adapters/policy/component.ts";
@@ -24,6 +25,7 @@ import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import type { Admission, Log, Peer, RedirectCounters, Redirector } from "../core/ports.ts";
 import { unavailable } from "../core/replies.ts";
 import { err, ok, type Result } from "../core/result.ts";
+import type { LatchedKey, SecureChannel } from "../core/secure-channel.ts";
 import { makeComposeRules } from "./compose-rules.ts";
 import type { Config } from "./config.ts";
 import { makeConnectionSummaries } from "./connection-summary.ts";
@@ -47,6 +49,7 @@ import { makeRequestLines } from "./request-lines.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
 import { lastArrivals, lockInstance, openDoor, settledWithin, staysForSuccessor, WARM_START_MS } from "./takeover.ts";
+import { makeTelemetryService } from "./telemetry-service.ts";
 import { startWatchdog } from "./watchdog.ts";
 
 const STATUS_INTERVAL_MS = 60_000;
@@ -75,6 +78,8 @@ export interface AgentEnvironment {
   readonly compileCommand: readonly string[];
   /** Ends each request's line; not used for anything else. */
   readonly log: Log;
+  /** Has lines of that log taken elsewhere, too. */
+  readonly addLogOutput: (output: LogOutput) => void;
   /** Lines of that log that were lost so far. */
   readonly logLinesDropped: () => number;
   /** Random, so that request ids of two runs differ. */
@@ -198,8 +203,23 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       writeFailure: () => writeFailure,
     });
   let writeFailure: string | undefined;
+  const telemetry = makeTelemetryService(config, {
+    ...{
+      send: sendOnce,
+      hostDate: keeper.hostDate,
+      addLogOutput: environment.addLogOutput,
+      log,
+      version: environment.version,
+      monotonicMs,
+    },
+    key: () => latchedKey(keeper.snapshot().channel),
+    ready: provisioning.isReady,
+    status: () => currentStatus().proxyAgentStatus,
+  });
+  if (telemetry !== undefined) statusParts.add(telemetry.part);
   let statusTimer: ReturnType<typeof setTimeout> | undefined;
   function writeStatus(): void {
+    telemetry?.tick();
     clearTimeout(statusTimer);
     statusTimer = stopping ? undefined : setTimeout(writeStatus, STATUS_INTERVAL_MS);
     const written = writeStatusFile(config.statusFolder, currentStatus());
@@ -236,6 +256,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       void modules.look();
       await keeper.poll();
       metrics.countPoll();
+      telemetry?.tick();
       if (!stopping) check.run();
       polled();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
@@ -338,6 +359,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       watchdog.stop();
       const stays = staysForSuccessor(socket, redirector.notPinned);
       notify.send("STOPPING=1", stays ? "STATUS=stopping, the redirect stays for a successor" : "STATUS=stopping");
+      const telemetryStopped = telemetry?.stop();
       // New connections wait for the successor, or go their direct way from here on; those that are here are still answered.
       if (!stays) {
         redirect.release();
@@ -349,6 +371,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       await metricsStarted;
       await metrics.stop();
       lines.settle();
+      await telemetryStopped;
       writeStatus();
       if (stays) redirector.leave();
       else redirector[Symbol.dispose]();
@@ -374,6 +397,10 @@ function makeTellProvisioned(keyFolder: string, log: Log, sinceStart: () => numb
     if (errorText === "") log.info("provisioned", { sinceStartMs: sinceStart() });
     else log.error("provisioning-failed", { message: errorText, sinceStartMs: sinceStart() });
   };
+}
+
+function latchedKey(channel: SecureChannel): LatchedKey | undefined {
+  return channel.kind === "latched" ? channel.key : undefined;
 }
 
 /** Composed rules: compiled to a component and loaded. The component stays beside the status for inspection. */

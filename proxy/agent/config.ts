@@ -28,6 +28,10 @@ export interface Config {
   /** Lines at this level and above go to standard output. */
   readonly journalLogLevel: LogLevel;
   readonly passForeignNamespaces: boolean;
+  readonly telemetry: boolean;
+  /** Lines at this level and above become telemetry events; undefined: none do. */
+  readonly eventLevel: LogLevel | undefined;
+  readonly maxEventFiles: number;
   /** Where policy modules are kept; undefined: beside the folder of keys. */
   readonly moduleFolder: string | undefined;
   /** Folder of the public keys whose signatures on modules count. */
@@ -56,13 +60,7 @@ export interface ConfigError {
 }
 
 /** Keys of the reference's file that have no effect here, so that its shipped file is taken without warnings. */
-const ACCEPTED_WITHOUT_EFFECT = [
-  "hostGAPluginSupport",
-  "maxEventFileCount",
-  "fileLogLevelForEvents",
-  "enableHttpProxyTrace",
-  "canonicalRequestMode",
-];
+const ACCEPTED_WITHOUT_EFFECT = ["hostGAPluginSupport", "enableHttpProxyTrace", "canonicalRequestMode"];
 
 const KNOWN = [
   "logFolder",
@@ -77,6 +75,9 @@ const KNOWN = [
   "fileLogLevel",
   "fileLogLevelForSystemEvents",
   "foreignNamespaces",
+  "telemetry",
+  "fileLogLevelForEvents",
+  "maxEventFileCount",
   "moduleFolder",
   "trustedKeysFolder",
   "requireSignedModules",
@@ -126,6 +127,9 @@ export function parseConfig(text: string, environment: Readonly<Record<string, s
     fileLogLevel: reader.level("fileLogLevel", "Info"),
     journalLogLevel: reader.level("fileLogLevelForSystemEvents", "Info"),
     passForeignNamespaces: reader.word("foreignNamespaces", ["refuse", "pass"], "refuse") === "pass",
+    telemetry: reader.word("telemetry", ["on", "off"], "on") === "on",
+    eventLevel: reader.optionalLevel("fileLogLevelForEvents"),
+    maxEventFiles: reader.count("maxEventFileCount", 0, 1000, 30),
     moduleFolder: reader.optionalPath("moduleFolder"),
     trustedKeysFolder: reader.optionalPath("trustedKeysFolder") ?? "/etc/azure/proxy-agent.d/trusted-keys",
     requireSignedModules: reader.flag("requireSignedModules"),
@@ -209,6 +213,10 @@ class KeyReader {
 
   level(key: string, fallback: LogLevel): LogLevel {
     return this.word(key, LOG_LEVELS, fallback);
+  }
+
+  optionalLevel(key: string): LogLevel | undefined {
+    return (this.#json[key] ?? undefined) === undefined ? undefined : this.level(key, "Info");
   }
 
   /** One of the words, letter case ignored. */

@@ -65,7 +65,10 @@ export function buildStatus(from: StatusSources): AggregateStatus {
       keyLatchStatus,
       ebpfProgramStatus,
       proxyListenerStatus,
-      telemetryLoggerStatus: parts.modules.telemetryLoggerStatus ?? { status: "UNKNOWN", message: "This version sends no telemetry." },
+      telemetryLoggerStatus: parts.modules.telemetryLoggerStatus ?? {
+        status: "UNKNOWN",
+        message: 'Telemetry is switched off by the config key "telemetry".',
+      },
       proxyConnectionsCount: from.requests(),
     },
     proxyConnectionSummary: summaries.all,

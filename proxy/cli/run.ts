@@ -67,6 +67,7 @@ export async function run(version: string, configPath: string | undefined, isCon
     executablePath: process.execPath,
     compileCommand: compileItemCommand(),
     log,
+    addLogOutput: logs.add,
     logLinesDropped: logs.dropped,
     runId: randomBytes(4).toString("hex"),
   }).catch((error: unknown) =>

@@ -104,6 +104,7 @@ export class Rig implements AsyncDisposable {
     const config = {
       logFolder: "",
       eventFolder: join(this.folder, "events"),
+      telemetry: "off",
       latchKeyFolder: this.keyFolder,
       statusFolder: join(this.folder, "status"),
       monitorIntervalInSeconds: 60,

@@ -230,6 +230,7 @@ function writeConfig(folder: string, cgroupRoot: string, more: Readonly<Record<s
   const config = {
     logFolder: "",
     eventFolder: join(folder, "events"),
+    telemetry: "off",
     latchKeyFolder: join(folder, "keys"),
     statusFolder: join(folder, "status"),
     monitorIntervalInSeconds: 60,
