@@ -99,7 +99,7 @@ describe("buildStatus", () => {
         },
         ebpfProgramStatus: { status: "RUNNING", message: "Started Redirector with eBPF maps - 12" },
         proxyListenerStatus: { status: "RUNNING", message: "Started proxy listener, ready to accept request - 3" },
-        telemetryLoggerStatus: { status: "UNKNOWN", message: "This version sends no telemetry." },
+        telemetryLoggerStatus: { status: "UNKNOWN", message: 'Telemetry is switched off by the config key "telemetry".' },
         proxyConnectionsCount: 42,
       },
       proxyConnectionSummary: [],
