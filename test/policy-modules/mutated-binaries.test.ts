@@ -13,7 +13,7 @@ import { componentFromModuleWat } from "../support/module-wat.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { mutate } from "../support/wasm-mutator.ts";
 
-const MUTANTS = Number(process.env.MUTANTS ?? 600);
+const MUTANTS = Number(process.env.MUTANTS ?? 1_500);
 const SEED = Number(process.env.SEED ?? 1);
 /** Nothing may take longer on one file, however slow the machine. */
 const MAX_MS = 5_000;
