@@ -76,6 +76,20 @@ describe("core modules the meter does not know", () => {
     expect(refusal.message).toContain(words);
   });
 
+  test("T-103: refuses bodies that would take long to check, and modules that metering would blow up", async () => {
+    const results = "i32 ".repeat(128);
+    const wide = `(type $w (func (result ${results}))) (func (block (type $w) unreachable (br_table ${"0 ".repeat(2_000)} (i32.const 0))) unreachable)`;
+    expect(refusalOf(await around(`(module ${wide})`)).message).toContain("more values than its size explains");
+    const loops = [0x00, ...Array.from({ length: 170_000 }, () => [0x03, 0x40, 0x0b]).flat(), 0x0b];
+    const body = [...lengthOf(loops.length), ...loops];
+    const many = moduleOf(
+      TYPE,
+      [3, [12, ...Array.from({ length: 12 }, () => 0)]],
+      [10, [12, ...Array.from({ length: 12 }, () => body).flat()]],
+    );
+    expect(refusalOf(many).message).toContain("metered core modules");
+  });
+
   test("T-103: refuses more than 16 MiB before reading them", () => {
     expect(refusalOf(new Uint8Array(LIMITS.componentBytes + 1)).kind).toBe("limit");
   });
@@ -94,6 +108,10 @@ function moduleOf(...sections: readonly (readonly [id: number, content: readonly
     "module",
   );
   return writeSections([{ id: 1, content: module }], "component");
+}
+
+function lengthOf(value: number): readonly number[] {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...lengthOf(value >>> 7)];
 }
 
 const TYPE = [1, [1, 0x60, 0, 0]] as const;

@@ -239,6 +239,7 @@ export class ComponentTypeReader {
   #members<Value>(reader: ByteReader, what: string, names: NameSet, read: () => Value): (readonly [string, Value])[] {
     return Array.from({ length: reader.count(what, MAX_MEMBERS) }, () => {
       const start = reader.position;
+      this.#countDeclaration(start);
       const label = readLabel(reader);
       names.add(label, start);
       return [label, read()] as const;

@@ -35,6 +35,11 @@ export const LIMITS = {
   locals: 2_000,
   nesting: 512,
   branchTargets: 10_000,
+  /** Types that checking a function may compare, by its size. */
+  comparisonsPerByte: 16,
+  comparisonsPerBody: 2_000,
+  /** All metered core modules together: each head of a loop grows by some twenty bytes. */
+  meteredBytes: 32 * 1024 * 1024,
 } as const;
 
 export const PAGE_BYTES = 65_536;

@@ -17,6 +17,7 @@ export class CorePlan {
   readonly #file: Uint8Array;
   readonly #instances: CoreInstance[] = [];
   readonly #walls: FunctionType[] = [];
+  readonly #wallNumbers = new Map<string, number>();
   #memories = 0;
 
   constructor(file: Uint8Array) {
@@ -85,8 +86,9 @@ export class CorePlan {
   #itemOf(entity: CoreEntity): CoreItem {
     if (entity.item !== undefined) return entity.item;
     if (entity.sort !== "func") throw new Error("internal error: a wall that is no function");
-    let wall = this.#walls.findIndex((type) => sameFunctionType(type, entity.type));
-    if (wall < 0) wall = this.#walls.push(entity.type) - 1;
+    const key = `${entity.type.params.join()}>${entity.type.results.join()}`;
+    const wall = this.#wallNumbers.get(key) ?? this.#walls.push(entity.type) - 1;
+    this.#wallNumbers.set(key, wall);
     return { sort: "func", instance: WALLS, name: String(wall) };
   }
 

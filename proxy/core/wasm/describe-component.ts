@@ -20,6 +20,8 @@ export interface ModuleFacts {
   /** Pages of 64 KiB that its own memory starts with; undefined: it defines none. */
   readonly memoryPages: number | undefined;
   readonly hasStart: boolean;
+  /** Kinds of instructions beyond integers and control flow: `floats`, `bulk-memory` and so on. */
+  readonly uses: readonly string[];
 }
 
 export interface ComponentFacts {
@@ -69,6 +71,7 @@ function describeModule(module: CoreModule, metered: MeteredModule | undefined):
     checkpoints: metered?.checkpoints ?? 0,
     memoryPages: module.memories.length > module.importedMemories ? module.memories.at(-1)?.min : undefined,
     hasStart: module.startFunction !== undefined,
+    uses: metered?.uses ?? [],
   };
 }
 

@@ -75,6 +75,10 @@ export class BodyReader {
   readonly #unreachable: boolean[] = [];
   readonly #checkpoints: number[] = [];
   #opcodeAt = 0;
+  /** Types that may still be compared in this body: a few bytes can ask for thousands. */
+  #comparisonsLeft = 0;
+  /** Opcodes that occurred in any body read; `0xfc` opcodes stand at 256 + opcode. */
+  readonly seen = new Uint8Array(512);
 
   constructor(module: CoreModule, reader: ByteReader, patches: BodyPatches) {
     this.#module = module;
@@ -86,6 +90,7 @@ export class BodyReader {
   read(reader: ByteReader, type: FunctionType): void {
     this.#reader = reader;
     this.#patches.clear();
+    this.#comparisonsLeft = LIMITS.comparisonsPerByte * (reader.end - reader.position) + LIMITS.comparisonsPerBody;
     this.#readLocals(type);
     this.#height = 0;
     this.#depth = -1;
@@ -129,6 +134,7 @@ export class BodyReader {
     const reader = this.#reader;
     this.#opcodeAt = reader.position;
     const opcode = reader.byte();
+    this.seen[opcode] = 1;
     this.#costs.add(OPCODE_COST[opcode] ?? COST.plain);
     if (opcode >= 0x45 && opcode <= 0xc4) {
       this.#numeric(opcode);
@@ -300,6 +306,7 @@ export class BodyReader {
   }
 
   #extended(opcode: number): void {
+    this.seen[256 + (opcode & 0xff)] = 1;
     if (opcode <= 7) {
       this.#numeric(256 + opcode);
       return;
@@ -570,7 +577,13 @@ export class BodyReader {
     return found;
   }
 
+  #countComparisons(types: readonly number[]): void {
+    this.#comparisonsLeft -= types.length;
+    if (this.#comparisonsLeft < 0) refuse("limit", this.#opcodeAt, "a function passes more values than its size explains");
+  }
+
   #popAll(types: readonly number[]): void {
+    this.#countComparisons(types);
     for (let i = types.length - 1; i >= 0; i--) this.#pop(types[i] ?? NO_TYPE);
   }
 
@@ -580,6 +593,7 @@ export class BodyReader {
 
   /** Takes the values and puts back what was there: a branch target must not make unknown types known. */
   #peekAll(types: readonly number[]): void {
+    this.#countComparisons(types);
     const taken: number[] = [];
     for (let i = types.length - 1; i >= 0; i--) taken.push(this.#pop(types[i] ?? NO_TYPE));
     for (let i = taken.length - 1; i >= 0; i--) this.#push(taken[i] ?? NO_TYPE);

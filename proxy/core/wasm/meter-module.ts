@@ -42,6 +42,8 @@ const UNITS_PER_ELEMENT_LOG2 = 5;
 export interface MeteredModule {
   readonly bytes: Uint8Array;
   readonly checkpoints: number;
+  /** Kinds of instructions beyond integers and control flow, in words. */
+  readonly uses: readonly string[];
 }
 
 interface Numbers {
@@ -89,7 +91,7 @@ export function meterModule(file: Uint8Array, module: CoreModule, limits: Prepar
     const content = new ByteWriter(section === undefined ? 64 : section.end - section.start + 64);
     if (writeSection(content, id, section, file, { module, limits, numbers, code })) writer.section(id, content);
   }
-  return { bytes: writer.finish(), checkpoints: code.checkpoints };
+  return { bytes: writer.finish(), checkpoints: code.checkpoints, uses: code.uses };
 }
 
 interface Writing {
@@ -175,8 +177,20 @@ function writeExports(content: ByteWriter, module: CoreModule): boolean {
   return true;
 }
 
+/** By opcode; `0xfc` opcodes stand at 256 + opcode. */
+const USES: readonly (readonly [word: string, from: number, to: number])[] = [
+  ["floats", 0x8b, 0xa6],
+  ["indirect-calls", 0x11, 0x11],
+  ["memory-growth", 0x40, 0x40],
+  ["bulk-memory", 256 + 8, 256 + 11],
+  ["tables", 0x25, 0x26],
+  ["tables", 256 + 12, 256 + 17],
+  ["references", 0xd0, 0xd2],
+];
+
 class CodeMeter {
   checkpoints = 0;
+  uses: readonly string[] = [];
   readonly #file: Uint8Array;
   readonly #module: CoreModule;
   readonly #numbers: Numbers;
@@ -206,6 +220,7 @@ class CodeMeter {
       { shift: OP.i64ShiftRight, by: BYTES_PER_UNIT_LOG2 },
       { shift: OP.i64ShiftLeft, by: UNITS_PER_ELEMENT_LOG2 },
     ];
+    this.uses = [...new Set(USES.filter(([, from, to]) => reader.seen.subarray(from, to + 1).includes(1)).map(([word]) => word))];
     for (const { shift, by } of scales) {
       body.clear();
       this.#writeCharge(body, shift, by);

@@ -5,7 +5,7 @@ import { err, ok, type Result } from "../result.ts";
 import type { Entity, Lift } from "./component-entities.ts";
 import type { ComponentPlan, ComponentRefusal, CoreItem, LiftedFunction, PreparedComponent } from "./component-plan.ts";
 import { type ReadComponent, readComponent } from "./component-reader.ts";
-import { DEFAULT_PREPARATION_LIMITS, type PreparationLimits } from "./core-limits.ts";
+import { DEFAULT_PREPARATION_LIMITS, LIMITS, type PreparationLimits } from "./core-limits.ts";
 import { type ComponentFacts, describe } from "./describe-component.ts";
 import { FUEL_IMPORT, meterModule } from "./meter-module.ts";
 import { quote, Refused, refuse } from "./refuse.ts";
@@ -36,6 +36,10 @@ export function prepareComponent(
 function prepare(bytes: Uint8Array, limits: PreparationLimits): Preparation {
   const component = readComponent(bytes, limits);
   const metered = component.core.modules.map((module) => meterModule(bytes, module, limits));
+  const meteredBytes = metered.reduce((sum, module) => sum + module.bytes.length, 0);
+  if (meteredBytes > LIMITS.meteredBytes) {
+    refuse("limit", bytes.length, `its metered core modules have ${meteredBytes} bytes, want at most ${LIMITS.meteredBytes}`);
+  }
   const plan = planOf(component);
   const modules = metered.map(({ bytes: module }) => module);
   const { walls } = component.core.finish();
