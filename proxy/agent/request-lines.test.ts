@@ -7,7 +7,17 @@ function end(more: Partial<RequestEnd> = {}, userId = 1000): RequestEnd {
   const claims = { userId, userName: "alice", userGroups: [], processCmdLine: "curl", processFullPath: "/usr/bin/curl" };
   const known = { event: "request-forwarded", requestId: "1", method: "GET", target: "/metadata/instance", status: 200, reason: "granted" };
   const caller = { endpoint: "imds", claims, doubts: [] };
-  return { ...known, caller, detail: "", mode: "enforce", auditDeny: false, epoch: 1, elapsedMs: 1, ...more } as unknown as RequestEnd;
+  return {
+    ...known,
+    caller,
+    detail: "",
+    mode: "enforce",
+    auditDeny: false,
+    modules: [],
+    epoch: 1,
+    elapsedMs: 1,
+    ...more,
+  } as unknown as RequestEnd;
 }
 
 function makeTestLines() {
