@@ -21,6 +21,7 @@ import { openKeyStore } from "../adapters/storage/key-store.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/storage/status-file.ts";
 import { removeTagFiles, writeTagFiles } from "../adapters/storage/tag-files.ts";
+import { ENDPOINTS } from "../core/endpoint.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import type { Admission, Log, Peer, RedirectCounters, Redirector } from "../core/ports.ts";
 import { unavailable } from "../core/replies.ts";
@@ -46,6 +47,7 @@ import { makeQuietTime } from "./quiet-time.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
 import { makeRedirectPart } from "./redirect-check.ts";
 import { makeRequestLines } from "./request-lines.ts";
+import { makeStartTiming } from "./start-timing.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
 import { lastArrivals, lockInstance, openDoor, settledWithin, staysForSuccessor, WARM_START_MS } from "./takeover.ts";
@@ -91,6 +93,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const monotonicMs = () => performance.now();
   const startedMs = monotonicMs();
   const sinceStart = () => Math.round(monotonicMs() - startedMs);
+  const timing = makeStartTiming(log, monotonicMs);
+  timing.mark("runtime and config");
   const untagged = removeTagFiles(config.latchKeyFolder);
   if (!untagged.ok) log.error("tag-files-not-written", { message: untagged.error.message });
   const provisioning = makeProvisioning({
@@ -129,6 +133,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   if (!door.ok) return err({ kind: "listener", message: door.error });
   const socket = door.value;
   const listenerMessage = `Started proxy listener, ready to accept request - ${sinceStart()}`;
+  timing.mark("listener");
   log.info("listener-ready", { address: `${LISTENER_ADDRESS}:${LISTENER_PORT}`, inherited: socket.inherited, sinceStartMs: sinceStart() });
 
   // ---- redirect programs: in effect, guarding what an earlier agent guarded ----------------------------------------
@@ -142,6 +147,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   if (!opened.ok) return err({ kind: "capability", message: opened.error });
   const redirector = opened.value;
   const redirectorMessage = `Started Redirector with eBPF maps - ${sinceStart()}`;
+  timing.mark("programs");
   log.info("redirector-ready", { takeover: redirector.takeover, sinceStartMs: sinceStart() });
   if (redirector.unpinnedReason !== undefined) log.warn("executables-not-pinned", { message: redirector.unpinnedReason });
 
@@ -171,7 +177,10 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     prepareRules: makePrepareRules(config.statusFolder, environment.compileCommand, log),
     // A poll that is still under way when the agent stops must not guard anything again.
     applyRedirect: (wanted, keyReady) => {
-      if (!stopping) redirect.apply(wanted, keyReady);
+      if (stopping) return;
+      timing.mark("host, rules and key");
+      redirect.apply(wanted, keyReady);
+      if (ENDPOINTS.every((endpoint) => redirect.guarded()[endpoint] === wanted[endpoint])) timing.done("redirect");
     },
     changed: () => keeperChanged(),
     log,
@@ -248,6 +257,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   });
   statusParts.add(modules.statusPart);
   await modules.look();
+  timing.mark("modules");
 
   // ---- polling ------------------------------------------------------------------------------------------------------
   const quietTime = makeQuietTime({ requests: () => requests, release: releaseIdleMemory });

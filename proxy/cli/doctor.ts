@@ -140,6 +140,9 @@ function examineFiles(config: Config, configPath: string): readonly Finding[] {
       "key files",
       keys.map((facts) => checkFile(facts, { check: "keys", kind: "file", forbidden: SECRET, missing: "fine" })),
     ),
+    ...(config.pinFolder === ""
+      ? []
+      : [checkFile(lookAt(config.pinFolder), { check: "pins", kind: "folder", forbidden: SECRET, missing: "warn" })]),
     checkFile(lookAt(ruleFolder), { check: "rule-folder", kind: "folder", forbidden: TRUSTED, missing: "fine" }),
     ...RULE_FILES.map((name) => examineRuleFile(ruleFolder, name)),
   ];

@@ -13,6 +13,7 @@ interface Functions {
   readonly bpf_obj_pin: (fd: number, path: string) => number;
   readonly bpf_obj_get: (path: string) => number;
   readonly bpf_obj_get_info_by_fd: (fd: number, info: Uint8Array, length: Uint8Array) => number;
+  readonly bpf_prog_get_fd_by_id: (id: number) => number;
   readonly bpf_prog_query: (
     targetFd: number,
     attachType: number,
@@ -31,6 +32,7 @@ const DECLARATIONS = [
   "int bpf_obj_pin(int fd, const char *path)",
   "int bpf_obj_get(const char *path)",
   "int bpf_obj_get_info_by_fd(int fd, void *info, void *length)",
+  "int bpf_prog_get_fd_by_id(uint32_t id)",
   "int bpf_prog_query(int targetFd, int attachType, uint32_t flags, void *attachFlags, void *ids, void *count)",
   "int bpf_map_get_next_key(int fd, const void *key, void *next)",
 ] as const;
@@ -139,12 +141,21 @@ export class KernelObjects {
       valueBytes: view.getUint32(12, true),
       maxEntries: view.getUint32(16, true),
       flags: view.getUint32(20, true),
-      name: Buffer.from(name.subarray(0, Math.max(0, name.indexOf(0)))).toString("latin1"),
+      name: textOf(name),
     };
   }
 
   programId(fd: number): number | undefined {
     return this.#ask(fd) ? this.#view.getUint32(4, true) : undefined;
+  }
+
+  /** Name of a program as the kernel keeps it, at most 15 characters; empty when it went away. Needs the right to look at all of them. */
+  programName(id: number): string {
+    const fd = this.#functions.bpf_prog_get_fd_by_id(id);
+    if (fd < 0) return "";
+    const name = this.#ask(fd) ? textOf(this.#info.subarray(64, 80)) : "";
+    closeSync(fd);
+    return name;
   }
 
   /** Ids of the programs that run for a process of this cgroup, in the order in which they run. */
@@ -185,3 +196,8 @@ export class KernelObjects {
 }
 
 const DONE: Result<void, RedirectorError> = ok(undefined);
+
+/** C text up to its NUL. */
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.subarray(0, Math.max(0, bytes.indexOf(0)))).toString("latin1");
+}

@@ -35,10 +35,10 @@ export function checkKernel(facts: KernelFacts): readonly Finding[] {
     checkBtf(facts),
     ...checkCgroup(facts),
     facts.bpffsMounted
-      ? fine("bpffs", "a BPF file system is mounted at /sys/fs/bpf")
+      ? fine("bpffs", "a BPF file system is mounted")
       : doubtful(
           "bpffs",
-          "no BPF file system at /sys/fs/bpf",
+          "no BPF file system is mounted",
           "mount it (mount -t bpf bpf /sys/fs/bpf): without it the redirect does not outlive the agent's process",
         ),
   ];
