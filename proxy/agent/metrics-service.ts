@@ -78,6 +78,7 @@ export function makeMetricsService(config: Config, log: Log, sources: Sources): 
       const counted = countStart(join(dirname(config.latchKeyFolder), START_COUNT_FILE));
       if (counted.ok) starts = counted.value;
       else log.warn("start-not-counted", { message: counted.error.message });
+      metrics.markStart();
       touch();
       if (config.metricsSocket === "") return;
       const served = await serveMetrics(config.metricsSocket, metrics.render);

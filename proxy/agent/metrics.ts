@@ -46,6 +46,8 @@ export interface Metrics {
   countMalformedHead(): void;
   countRefusedConnection(): void;
   countRecord(found: boolean): void;
+  /** From here on records are ours: the kernel's counters may be older than this process. */
+  markStart(): void;
   /** After each question to the host. */
   countPoll(): void;
   /** Rises with everything that is counted: what is written to a file is old when it rose. */
@@ -65,6 +67,7 @@ export function makeMetrics(from: MetricSources): Metrics {
   let taken = 0;
   let misses = 0;
   let changes = 0;
+  let takenBefore = 0n;
   let contactMs: number | undefined;
   let contactTimeSeconds = 0;
 
@@ -84,6 +87,10 @@ export function makeMetrics(from: MetricSources): Metrics {
     countRecord(found) {
       if (found) taken++;
       else misses++;
+    },
+    markStart() {
+      const counters = from.counters();
+      if (counters !== undefined) takenBefore = counters.published - counters.cleaned - BigInt(taken);
     },
     countPoll() {
       changes++;
@@ -136,8 +143,12 @@ export function makeMetrics(from: MetricSources): Metrics {
       one(METRICS.recordsCleaned, ({ cleaned }) => cleaned),
       one(METRICS.recordsLost, ({ publishFailed }) => publishFailed),
       single(METRICS.recordMisses, misses),
-      // Read one after the other while connects go on: never shown below nothing.
-      one(METRICS.records, ({ published, cleaned }) => clampToZero(published - cleaned - BigInt(taken))),
+      one(METRICS.records, ({ published, cleaned }) => {
+        // Programs that were loaded anew count from nothing.
+        if (published - cleaned < takenBefore) takenBefore = 0n;
+        // Read one after the other while connects go on: never shown below nothing.
+        return clampToZero(published - cleaned - takenBefore - BigInt(taken));
+      }),
     ];
   }
 

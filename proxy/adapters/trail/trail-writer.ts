@@ -251,6 +251,17 @@ export class TrailWriter {
 
   #encodeBatch(): void {
     if (this.#batch !== undefined) return;
+    const first = this.#sequence;
+    try {
+      this.#fillBatch();
+    } catch (error) {
+      // Numbers without a gap: what was not made was not counted either.
+      this.#sequence = first;
+      throw error;
+    }
+  }
+
+  #fillBatch(): void {
     let end = HASH_BYTES;
     let taken = 0;
     let decisions = 0;

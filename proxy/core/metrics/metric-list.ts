@@ -40,7 +40,7 @@ export const METRICS = {
   recordsCleaned: counter("azure_proxy_agent_records_cleaned_total", "Records that went with their socket because nobody took them."),
   recordsLost: counter("azure_proxy_agent_records_lost_total", "Records that could not be kept because the map was full."),
   recordMisses: counter("azure_proxy_agent_record_misses_total", "Accepted connections without a record."),
-  records: gauge("azure_proxy_agent_records", "Records in the map now: published, less taken, less cleaned."),
+  records: gauge("azure_proxy_agent_records", "Records in the map now: published since the start, less taken, less cleaned."),
   // ---- decision trail ---------------------------------------------------------------------------------------------
   trailRecords: counter("azure_proxy_agent_trail_records_total", "Decisions written to the decision trail."),
   trailLost: counter("azure_proxy_agent_trail_lost_total", "Decisions that the trail lacks because it could not be written."),
