@@ -16,6 +16,7 @@ describe("parseModuleCases", () => {
       cases: [
         {
           ...CASE,
+          caller: "userName=root,cgroupPath=/system.slice/a.service",
           settings: { json: { a: 1 } },
           endpoint: "wireserver",
           headers: [
@@ -38,7 +39,7 @@ describe("parseModuleCases", () => {
       settings: { kind: "text", text: '{"a":1}' },
       question: {
         request: { endpoint: "wireserver", method: "GET", segments: ["a", "b"], query: [{ name: "x", value: "1" }] },
-        claims: { userName: "alice", runAsElevated: false, cgroupPath: "/system.slice/a.service" },
+        claims: { userName: "root", runAsElevated: true, cgroupPath: "/system.slice/a.service" },
         headers: [
           { name: "user-agent", value: "curl" },
           { name: "user-agent", value: "wget" },
@@ -65,8 +66,8 @@ describe("parseModuleCases", () => {
     [{ caller: "username=alice" }, "userName"],
     [{ caller: undefined }, "caller"],
     [{ endpoint: "metadata" }, "want one of wireserver"],
-    [{ uptimeSeconds: -1 }, "whole seconds"],
-    [{ uptimeSeconds: "1" }, "whole seconds"],
+    [{ uptimeSeconds: -1 }, "whole number"],
+    [{ uptimeSeconds: "1" }, "whole number"],
     [{ headers: { a: 1 } }, "an object of texts"],
     [{ labels: [["a"]] }, "pairs of texts"],
     [{ settings: { json: {}, text: "" } }, "want the path"],
@@ -74,6 +75,10 @@ describe("parseModuleCases", () => {
     [{ soFar: { kind: "maybe" } }, "one of allow, deny"],
     [{ soFar: { kind: "deny", why: "x" } }, "unknown member"],
     [{ reason: 1 }, "want a text"],
+    [{ fuelAtMost: 1.5 }, "whole number"],
+    [{ expect: "failed", reason: "x" }, "answers nothing"],
+    [{ endpoint: "wireserver" }, "not-root"],
+    [{ endpoint: "wireserver", caller: "userName=root", request: "PUT /vmagentlog" }, "an upload"],
   ])("refuses %j", (changes, message) => {
     const file = parseOne(changes);
     expect(file.ok).toBe(false);
@@ -81,6 +86,16 @@ describe("parseModuleCases", () => {
       expect(file.error.message).toContain(message);
       expect(file.error.pointer).toStartWith("/cases/0");
     }
+  });
+
+  test("a module is asked after rules that allow, unless the case says otherwise", () => {
+    const soFarOf = (changes: Readonly<Record<string, unknown>>) => {
+      const file = parseOne(changes);
+      return file.ok ? file.value.cases[0]?.question.soFar : file.error.message;
+    };
+    expect(soFarOf({})).toEqual({ kind: "allow", reason: "no-rules", rule: "", labels: [] });
+    expect(soFarOf({ soFar: null })).toBeUndefined();
+    expect(soFarOf({ soFar: { kind: "deny", reason: "not-granted" } })).toMatchObject({ kind: "deny", reason: "not-granted" });
   });
 
   test.each([

@@ -6,7 +6,7 @@ import { type CanonicalRequest, canonicalise } from "../canonical-request.ts";
 import { ENDPOINTS, type Endpoint } from "../endpoint.ts";
 import { isObject } from "../json-text.ts";
 import { parseCallerJson, parseInlineCaller } from "../policy-tools/caller-input.ts";
-import { parseRequestText } from "../policy-tools/decide-request.ts";
+import { parseRequestText, type RequestText, screenRequest } from "../policy-tools/decide-request.ts";
 import { quote } from "../policy-tools/text-layout.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { PolicyAnswer, PolicyQuestion, SeenHeader } from "./policy-question.ts";
@@ -19,12 +19,15 @@ export interface ModuleCase {
   /** Undefined: those of the file. */
   readonly settings: SettingsSource | undefined;
   readonly question: PolicyQuestion;
-  readonly expect: PolicyAnswer["kind"];
+  /** `failed`: a trap, an exhausted budget or nonsense, which the agent takes for a deny with reason `policy-failed`. */
+  readonly expect: PolicyAnswer["kind"] | "failed";
   /** Compared when given. */
   readonly reason: string | undefined;
   readonly rule: string | undefined;
   /** Compared when given, as a whole and in order. */
   readonly labels: readonly (readonly [name: string, value: string])[] | undefined;
+  /** The call may spend so many units, whatever the budget is. */
+  readonly fuelAtMost: number | undefined;
 }
 
 /** What `validate-settings` must say; `configure` must agree. */
@@ -49,6 +52,9 @@ export interface ModuleCaseError {
 }
 
 const KINDS = ["allow", "deny", "abstain"] as const;
+const EXPECTED = [...KINDS, "failed"] as const;
+/** What the rules of an endpoint without rules come to: in the agent a module is never the first to be asked. */
+const NO_RULES: PolicyAnswer = { kind: "allow", reason: "no-rules", rule: "", labels: [] };
 const MAX_CASES = 100_000;
 
 type Read<Value> = Result<Value, ModuleCaseError>;
@@ -79,30 +85,35 @@ export function findDifference(wanted: ModuleCase, answer: PolicyAnswer): string
 
 function parseCase(json: unknown, pointer: string): Read<ModuleCase> {
   const names = ["name", "comment", "settings", "endpoint", "request", "headers", "caller", "uptimeSeconds", "unixSeconds", "soFar"];
-  const members = membersOf(json, [...names, "expect", "reason", "rule", "labels"], pointer);
+  const members = membersOf(json, [...names, "expect", "reason", "rule", "labels", "fuelAtMost"], pointer);
   if (!members.ok) return members;
-  const { name, settings: settingsJson, headers: headersJson, soFar: soFarJson, expect, reason, rule, labels: labelsJson } = members.value;
+  const { name, settings: settingsJson, headers: headersJson, expect, reason, rule, labels: labelsJson } = members.value;
   if (typeof name !== "string" || name === "") return wrong(pointer, 'want a text "name"');
   const settings = readOptionalSettings(settingsJson, `${pointer}/settings`);
   if (!settings.ok) return settings;
-  const request = readRequest(members.value.endpoint, members.value.request, pointer);
-  if (!request.ok) return request;
   const claims = readCaller(members.value.caller, pointer);
   if (!claims.ok) return claims;
+  const request = readRequest(members.value.endpoint, members.value.request, claims.value, pointer);
+  if (!request.ok) return request;
   const headers = readPairs(headersJson ?? {}, `${pointer}/headers`);
   if (!headers.ok) return headers;
-  const soFar = soFarJson === undefined ? ok(undefined) : readAnswer(soFarJson, `${pointer}/soFar`);
+  const soFar = readSoFar(members.value.soFar, `${pointer}/soFar`);
   if (!soFar.ok) return soFar;
   const uptimeSeconds = readSeconds(members.value.uptimeSeconds, `${pointer}/uptimeSeconds`);
   if (!uptimeSeconds.ok) return uptimeSeconds;
   const unixSeconds = readSeconds(members.value.unixSeconds, `${pointer}/unixSeconds`);
   if (!unixSeconds.ok) return unixSeconds;
-  const kind = KINDS.find((known) => known === expect);
-  if (kind === undefined) return wrong(expect === undefined ? pointer : `${pointer}/expect`, `want "expect", one of ${KINDS.join(", ")}`);
+  const kind = EXPECTED.find((known) => known === expect);
+  if (kind === undefined)
+    return wrong(expect === undefined ? pointer : `${pointer}/expect`, `want "expect", one of ${EXPECTED.join(", ")}`);
+  if (kind === "failed" && (reason ?? rule ?? labelsJson) !== undefined)
+    return wrong(`${pointer}/expect`, "a module that fails answers nothing: reason, rule and labels have no meaning");
   if (reason !== undefined && typeof reason !== "string") return wrong(`${pointer}/reason`, "want a text");
   if (rule !== undefined && typeof rule !== "string") return wrong(`${pointer}/rule`, "want a text");
   const labels = labelsJson === undefined ? ok(undefined) : readPairs(labelsJson, `${pointer}/labels`);
   if (!labels.ok) return labels;
+  const fuelAtMost = members.value.fuelAtMost === undefined ? ok(undefined) : readCount(members.value.fuelAtMost, `${pointer}/fuelAtMost`);
+  if (!fuelAtMost.ok) return fuelAtMost;
   return ok({
     name,
     settings: settings.value,
@@ -118,6 +129,7 @@ function parseCase(json: unknown, pointer: string): Read<ModuleCase> {
     reason,
     rule,
     labels: labels.value,
+    fuelAtMost: fuelAtMost.value,
   });
 }
 
@@ -144,24 +156,38 @@ function readOptionalSettings(json: unknown, pointer: string): Read<SettingsSour
   return wrong(pointer, 'want the path of a file, {"text": "…"} or {"json": …}');
 }
 
-function readRequest(endpointText: unknown, text: unknown, pointer: string): Read<CanonicalRequest> {
+function readRequest(endpointText: unknown, text: unknown, claims: Claims, pointer: string): Read<CanonicalRequest> {
   const endpoint: Endpoint | undefined = endpointText === undefined ? "imds" : ENDPOINTS.find((known) => known === endpointText);
   if (endpoint === undefined) return wrong(`${pointer}/endpoint`, `want one of ${ENDPOINTS.join(", ")}`);
   if (typeof text !== "string") return wrong(pointer, 'want a text "request", such as "GET /metadata/instance"');
   const parsed = parseRequestText(text);
   if (!parsed.ok) return wrong(`${pointer}/request`, parsed.error);
-  const canonical = canonicalise(endpoint, parsed.value.method, parsed.value.target);
-  return canonical.ok
-    ? canonical
-    : wrong(
-        `${pointer}/request`,
-        `found ${quote(text)} (${canonical.error}), want a request with one clear reading: no module is asked about others`,
-      );
+  const reached = reachModules(endpoint, parsed.value, claims);
+  return reached.ok ? reached : wrong(`${pointer}/request`, reached.error);
+}
+
+/** The request as modules are asked about it, or why the agent never asks them. */
+export function reachModules(endpoint: Endpoint, request: RequestText, claims: Claims): Result<CanonicalRequest, string> {
+  const canonical = canonicalise(endpoint, request.method, request.target);
+  if (!canonical.ok) {
+    const text = quote(`${request.method} ${request.target}`);
+    return err(`found ${text} (${canonical.error}), want a request with one clear reading: no module is asked about others`);
+  }
+  const screened = screenRequest(endpoint, request, canonical, claims);
+  if (screened.kind === "asked") return ok(screened.request);
+  const { reason } = screened.kind === "refused" ? screened : { reason: "an upload that needs no signature" };
+  return err(`no module is asked about it: the agent decides by itself (${reason})`);
 }
 
 function readCaller(json: unknown, pointer: string): Read<Claims> {
   const caller = typeof json === "string" ? parseInlineCaller(json) : parseCallerJson(json);
   return caller.ok ? ok(caller.value.claims) : wrong(json === undefined ? pointer : `${pointer}/caller`, `caller: ${caller.error}`);
+}
+
+/** Not said: {@link NO_RULES}. null: nobody was asked before. */
+export function readSoFar(json: unknown, pointer: string): Read<PolicyAnswer | undefined> {
+  if (json === undefined) return ok(NO_RULES);
+  return json === null ? ok(undefined) : readAnswer(json, pointer);
 }
 
 function readAnswer(json: unknown, pointer: string): Read<PolicyAnswer> {
@@ -188,8 +214,11 @@ function readPairs(json: unknown, pointer: string): Read<readonly (readonly [str
 }
 
 function readSeconds(json: unknown, pointer: string): Read<number> {
-  if (json === undefined) return ok(0);
-  return typeof json === "number" && Number.isSafeInteger(json) && json >= 0 ? ok(json) : wrong(pointer, "want whole seconds");
+  return json === undefined ? ok(0) : readCount(json, pointer);
+}
+
+function readCount(json: unknown, pointer: string): Read<number> {
+  return typeof json === "number" && Number.isSafeInteger(json) && json >= 0 ? ok(json) : wrong(pointer, "want a whole number");
 }
 
 function readList<Item>(json: unknown, pointer: string, least: number, read: (json: unknown, pointer: string) => Read<Item>): Read<Item[]> {

@@ -46,29 +46,39 @@ export function parseRequestText(text: string): Result<RequestText, string> {
   return err(`found ${quote(text)} as request, want "METHOD /path?query"`);
 }
 
-export function decideRequest(endpoint: Endpoint, mode: Mode, policy: Policy, request: RequestText, claims: Claims): Decided {
-  const { method, target } = request;
-  const canonical = canonicalise(endpoint, method, target);
-  const refused = (status: number, step: Decided["step"], reason: string): Decided => {
-    return { answer: "deny", status, kind: "deny", reason, rule: "", step, canonical, component: undefined };
-  };
-  if (!METHOD_WORD.test(method) || !TARGET_WORD.test(target)) return refused(400, "form", "malformed-head");
-  if (parseMethod(method) === undefined) return refused(405, "form", "method-not-allowed");
-  if (!canonical.ok) return refused(400, "form", "ambiguous-target");
+/** What becomes of a request before any policy is asked. */
+export type Screened =
+  | { readonly kind: "refused"; readonly status: number; readonly step: "form" | "built-in"; readonly reason: string }
+  /** An upload that is forwarded without asking. */
+  | { readonly kind: "exempt" }
+  | { readonly kind: "asked"; readonly request: CanonicalRequest };
+
+export function screenRequest(
+  endpoint: Endpoint,
+  { method, target }: RequestText,
+  canonical: Result<CanonicalRequest, CanonicalErrorCode>,
+  claims: Claims,
+): Screened {
+  if (!METHOD_WORD.test(method) || !TARGET_WORD.test(target))
+    return { kind: "refused", status: 400, step: "form", reason: "malformed-head" };
+  if (parseMethod(method) === undefined) return { kind: "refused", status: 405, step: "form", reason: "method-not-allowed" };
+  if (!canonical.ok) return { kind: "refused", status: 400, step: "form", reason: "ambiguous-target" };
   const builtIn = judgeBuiltIn(endpoint, claims.runAsElevated, method, target);
-  if (builtIn.kind === "refused") return refused(403, "built-in", builtIn.reason);
-  if (builtIn.kind === "exempt")
-    return {
-      answer: "allow",
-      status: undefined,
-      kind: "allow",
-      reason: "exempt-upload",
-      rule: "",
-      step: "built-in",
-      canonical,
-      component: undefined,
-    };
-  const component = policy.evaluate(canonical.value, claims);
+  if (builtIn.kind === "refused") return { kind: "refused", status: 403, step: "built-in", reason: builtIn.reason };
+  return builtIn.kind === "exempt" ? { kind: "exempt" } : { kind: "asked", request: canonical.value };
+}
+
+export function decideRequest(endpoint: Endpoint, mode: Mode, policy: Policy, request: RequestText, claims: Claims): Decided {
+  const canonical = canonicalise(endpoint, request.method, request.target);
+  const screened = screenRequest(endpoint, request, canonical, claims);
+  const unasked = { rule: "", canonical, component: undefined };
+  if (screened.kind === "refused") {
+    const { status, step, reason } = screened;
+    return { answer: "deny", status, kind: "deny", reason, step, ...unasked };
+  }
+  if (screened.kind === "exempt")
+    return { answer: "allow", status: undefined, kind: "allow", reason: "exempt-upload", step: "built-in", ...unasked };
+  const component = policy.evaluate(screened.request, claims);
   const kind = component.kind === "allow" ? "allow" : "deny";
   const { reason, rule } = component;
   const permit = permitFor({ kind, reason, rule, ruleSetId: "", policyId: policy.policyId }, mode);
