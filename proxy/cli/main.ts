@@ -18,6 +18,7 @@ const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests t
   azure-proxy-agent report [OPTION]   what rules deny, or would deny under enforce (report --help)
   azure-proxy-agent audit TOOL        verify, show and export the decision trail (audit --help)
   azure-proxy-agent policy TOOL       check, explain, test, compare, compile and suggest rules (policy --help)
+  azure-proxy-agent module TOOL       add, list, change and try policy modules (module --help)
   azure-proxy-agent --version         print the version and nothing else (-v)
   azure-proxy-agent --help            print this text (-h)
 
@@ -34,6 +35,7 @@ const TOOLS: Readonly<Record<string, () => Promise<Tool>>> = {
   report: async () => (await import("./report.ts")).report,
   audit: async () => (await import("./audit.ts")).audit,
   policy: async () => (await import("./policy.ts")).policy,
+  module: async () => (await import("./module.ts")).module,
   [COMPILE_ITEM_COMMAND]: async () => (await import("./compile-item.ts")).compileItemForDaemon,
 };
 

@@ -9,11 +9,12 @@ import { fail, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
 
 export const COMPONENTIZE_USAGE = `azure-proxy-agent module componentize CORE.wasm -o OUT.wasm
 
-Wraps a core module, as clang, rustc and asc make it, as a policy component. It must import nothing and
-export a memory and, with the types of the canonical ABI, either under the names of the component model
-(azure:proxy-agent-policy/authorizer@1.0.0#evaluate ...) or as plain words: cabi_realloc,
-validate_settings, configure, evaluate, post_validate_settings, post_configure, post_evaluate. Other
-exports and all custom sections are left out. The bindings that "module new" gives do all this.
+Wraps a core module, as clang, rustc and asc make it, as a policy component. It must import nothing
+and export a memory and, with the types of the canonical ABI, either under the names of the
+component model (azure:proxy-agent-policy/authorizer@1.0.0#evaluate ...) or as plain words:
+cabi_realloc, validate_settings, configure, evaluate, post_validate_settings, post_configure,
+post_evaluate. Other exports and all custom sections are left out. The bindings that "module new"
+gives do all this.
 
 Exit codes: 0 made, 2 cannot be made, 64 usage
 `;

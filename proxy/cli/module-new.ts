@@ -8,8 +8,8 @@ import { fail, printLines, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
 
 export const NEW_USAGE = `azure-proxy-agent module new --language ts|as|c|rust NAME [--folder FOLDER]
 
-Makes a folder with a policy module to start from: source, cases, settings, the contract, bindings, and
-a script "build" that makes policy.wasm. It builds and passes its cases as it stands.
+Makes a folder with a policy module to start from: source, cases, settings, the contract, bindings,
+and a script "build" that makes policy.wasm. It builds and passes its cases as it stands.
 
   --language  ts    TypeScript, run by QuickJS inside the module: the most comfortable, the slowest
               as    AssemblyScript: like TypeScript, fast, with a library of its own
@@ -17,7 +17,8 @@ a script "build" that makes policy.wasm. It builds and passes its cases as it st
               rust  Rust, by rustc alone
   --folder    where; it must not be there yet (default: a folder called NAME)
 
-NAME is a-z, 0-9 and "-", at most 63, and begins with a letter or digit: the word for the module in logs.
+NAME is a-z, 0-9 and "-", at most 63, and begins with a letter or digit: the word for the module in
+logs.
 
 Exit codes: 0 made, 2 cannot be made, 64 usage
 `;

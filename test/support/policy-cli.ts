@@ -1,4 +1,5 @@
-// Runs `azure-proxy-agent policy …` as a process. When the tests are root, the tools are run as nobody: none of them needs root.
+// Runs `azure-proxy-agent policy …` and the other commands as processes. When the tests are root, the policy tools are run as nobody:
+// none of them needs root.
 
 import { join } from "node:path";
 
@@ -18,11 +19,20 @@ export interface ToolOptions {
   /** Working folder. */
   readonly cwd?: string;
   readonly input?: string | Uint8Array;
+  /** As whoever runs the tests, root included. */
+  readonly asSelf?: boolean;
 }
 
 /** @param argv - after `policy` */
-export async function runPolicyTool(argv: readonly string[], { cwd = import.meta.dir, input = "" }: ToolOptions = {}): Promise<ToolRun> {
-  const command = [...AS_NOBODY, process.execPath, MAIN, "policy", ...argv];
+export async function runPolicyTool(argv: readonly string[], options: ToolOptions = {}): Promise<ToolRun> {
+  return runCommand(["policy", ...argv], options);
+}
+
+export async function runCommand(
+  argv: readonly string[],
+  { cwd = import.meta.dir, input = "", asSelf }: ToolOptions = {},
+): Promise<ToolRun> {
+  const command = [...(asSelf === true ? [] : AS_NOBODY), process.execPath, MAIN, ...argv];
   const child = Bun.spawn(command, {
     cwd,
     stdin: new Blob([input]),

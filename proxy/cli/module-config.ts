@@ -1,0 +1,59 @@
+// What the module commands take from the agent's config: where modules and trusted keys are, what is asked of signatures, and the
+// budgets of modules that are given none.
+
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { defaultModuleFolder } from "../adapters/storage/module-store.ts";
+import { DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
+import { DEFAULT_BUDGETS } from "../core/modules/module-budgets.ts";
+import type { ModuleBudgets } from "../core/modules/module-entry.ts";
+import { err, ok, type Result } from "../core/result.ts";
+import { EXIT } from "./exit-code.ts";
+import type { Options } from "./policy-options.ts";
+import { fail } from "./policy-output.ts";
+
+export interface ModuleConfig {
+  readonly folder: string;
+  readonly statusFolder: string;
+  readonly trustedKeysFolder: string;
+  readonly requireSigned: boolean;
+  readonly budgets: ModuleBudgets;
+}
+
+/** Reads the config that `--config` names, or the agent's own. The error is the exit code, told already. */
+export function readModuleConfig(options: Options): Result<ModuleConfig, number> {
+  const path = options.value("--config") ?? findConfig();
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    fail(`cannot read config "${path}": ${error instanceof Error ? error.message : String(error)}`);
+    return err(EXIT.config);
+  }
+  const parsed = parseConfig(text, process.env);
+  if (!parsed.ok) {
+    fail(renderConfigError(path, parsed.error));
+    return err(EXIT.config);
+  }
+  const { moduleFolder, latchKeyFolder, statusFolder, trustedKeysFolder, requireSignedModules, moduleBudgets } = parsed.value.config;
+  return ok({
+    folder: moduleFolder ?? defaultModuleFolder(latchKeyFolder),
+    statusFolder,
+    trustedKeysFolder,
+    requireSigned: requireSignedModules,
+    budgets: moduleBudgets,
+  });
+}
+
+/** For tools that work on a file alone: where there is no config, the built-in budgets are the ones. */
+export function readDefaultBudgets(options: Options): Result<ModuleBudgets, number> {
+  if (options.value("--config") === undefined && !existsSync(findConfig())) return ok(DEFAULT_BUDGETS);
+  const config = readModuleConfig(options);
+  return config.ok ? ok(config.value.budgets) : config;
+}
+
+/** As the daemon finds its own. */
+function findConfig(): string {
+  const beside = join(dirname(process.execPath), "proxy-agent.json");
+  return !existsSync(DEFAULT_CONFIG_PATH) && existsSync(beside) ? beside : DEFAULT_CONFIG_PATH;
+}

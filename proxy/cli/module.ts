@@ -1,0 +1,120 @@
+// `azure-proxy-agent module TOOL`: adds, lists, changes and tries policy modules. Each tool loads only what it needs.
+
+import { quote } from "../core/policy-tools/text-layout.ts";
+import { printLines, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
+
+interface Tool {
+  /** For the list of tools. */
+  readonly does: string;
+  readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => number | Promise<number>; readonly usage: string }>;
+}
+
+const TOOLS: Readonly<Record<string, Tool>> = {
+  new: {
+    does: "make a folder with the beginnings of a module",
+    load: async () => {
+      const { moduleNew, NEW_USAGE } = await import("./module-new.ts");
+      return { run: moduleNew, usage: NEW_USAGE };
+    },
+  },
+  componentize: {
+    does: "wrap a core module as a component",
+    load: async () => {
+      const { moduleComponentize, COMPONENTIZE_USAGE } = await import("./module-componentize.ts");
+      return { run: moduleComponentize, usage: COMPONENTIZE_USAGE };
+    },
+  },
+  add: {
+    does: "check, meter, try and install a component, or replace one",
+    load: async () => {
+      const { moduleAdd, ADD_USAGE } = await import("./module-add.ts");
+      return { run: moduleAdd, usage: ADD_USAGE };
+    },
+  },
+  list: {
+    does: "list the installed modules in their order",
+    load: async () => {
+      const { moduleList, LIST_USAGE } = await import("./module-list.ts");
+      return { run: moduleList, usage: LIST_USAGE };
+    },
+  },
+  inspect: {
+    does: "say all about an installed module or a component file",
+    load: async () => {
+      const { moduleInspect, INSPECT_USAGE } = await import("./module-inspect.ts");
+      return { run: moduleInspect, usage: INSPECT_USAGE };
+    },
+  },
+  ...Object.fromEntries(
+    (
+      [
+        ["remove", "take modules out"],
+        ["enable", "ask modules again"],
+        ["disable", "keep modules, but do not ask them"],
+        ["pin", "refuse every other component under a module's name"],
+        ["audit", "record a module's denies without applying them, or apply them"],
+        ["order", "change when a module is asked"],
+        ["settings", "give a module other settings"],
+      ] as const
+    ).map(([word, does]): [string, Tool] => [
+      word,
+      {
+        does,
+        load: async () => {
+          const { MODULE_CHANGES } = await import("./module-change.ts");
+          return MODULE_CHANGES[word];
+        },
+      },
+    ]),
+  ),
+  test: {
+    does: "run cases: requests, callers and what the module must answer",
+    load: async () => {
+      const { moduleTest, TEST_USAGE } = await import("./module-test.ts");
+      return { run: moduleTest, usage: TEST_USAGE };
+    },
+  },
+  run: {
+    does: "ask a module about one request",
+    load: async () => {
+      const { moduleRun, RUN_USAGE } = await import("./module-run.ts");
+      return { run: moduleRun, usage: RUN_USAGE };
+    },
+  },
+  bench: {
+    does: "measure what a module's calls cost",
+    load: async () => {
+      const { moduleBench, BENCH_USAGE } = await import("./module-bench.ts");
+      return { run: moduleBench, usage: BENCH_USAGE };
+    },
+  },
+};
+
+const USAGE = `azure-proxy-agent module TOOL [OPTION]... (TOOL --help says more)
+
+${Object.entries(TOOLS)
+  .map(([name, { does }]) => `  ${name.padEnd(12)} ${does}`)
+  .join("\n")}
+
+Tools that read or change what is installed need root. The others, and test, run, bench and inspect
+of a component file, need neither root nor the daemon.
+`;
+
+/** Runs the chosen tool and gives its exit code. */
+export async function module(argv: readonly string[]): Promise<number> {
+  const [word, ...rest] = argv;
+  const tool = word !== undefined && Object.hasOwn(TOOLS, word) ? TOOLS[word] : undefined;
+  if (tool === undefined) {
+    if (word === "--help" || word === "-h") return help(USAGE);
+    return refuseUsage(word === undefined ? "a module tool is needed" : `unknown module tool ${quote(word)}`, USAGE);
+  }
+  const { run, usage } = await tool.load();
+  const end = rest.indexOf("--");
+  const asksForHelp = rest.slice(0, end < 0 ? undefined : end).some((each) => each === "--help" || each === "-h");
+  return asksForHelp ? help(usage) : run(rest);
+}
+
+function help(usage: string): number {
+  printLines([usage.trimEnd()]);
+  return TOOL_EXIT.yes;
+}
