@@ -87,7 +87,7 @@ function readStamp(folder: string): string | undefined {
 function runBuild(name: string, folder: string): void {
   const agent = join(folder, ".build/azure-proxy-agent");
   mkdirSync(dirname(agent), { recursive: true });
-  writeFileSync(agent, `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, "test/support/module-command.ts")}" "$@"\n`);
+  writeFileSync(agent, `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, "proxy/cli/main.ts")}" "$@"\n`);
   chmodSync(agent, 0o755);
   const { exitCode, stdout, stderr } = Bun.spawnSync([join(folder, "build")], {
     stdout: "pipe",

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildExample, EXAMPLE_MODULES, type ExampleModule, exampleFolder } from "../../scripts/build-modules.ts";
+import { ModuleWorkshop } from "../support/module-build.ts";
 import { prepareModule, runModuleCases } from "../support/module-cases.ts";
 import { seededRandom } from "../support/random.ts";
 
@@ -28,6 +29,13 @@ describe.each(NAMES)("example module %s", (name) => {
     // Far from the default budget, so that no request of ordinary size comes near it.
     expect(run.mostFuel).toBeLessThan(5_000_000);
   }, 60_000);
+
+  test("passes module test, as an operator would run it", () => {
+    using workshop = new ModuleWorkshop();
+    const told = workshop.agent("module", "test", join(exampleFolder(name), "policy.wasm"));
+    expect(told).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(told.stdout).toContain("deny");
+  }, 30_000);
 
   test("no bytes as settings make it fail", async () => {
     const start = await prepareModule(readFileSync(join(exampleFolder(name), "policy.wasm")));

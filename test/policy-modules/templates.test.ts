@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { componentWit } from "@bytecodealliance/jco";
 import { buildTemplate } from "../../scripts/build-modules.ts";
 import { ModuleWorkshop } from "../support/module-build.ts";
 import { prepareModule, runModuleCases } from "../support/module-cases.ts";
@@ -53,6 +54,12 @@ describe.each(LANGUAGES)("the template for %s", (language) => {
     expect(run.failures).toEqual([]);
     expect(run.cases).toBeGreaterThan(10);
   }, 60_000);
+
+  test("is a component of the world to other tools, too", async () => {
+    const wit = await componentWit(readFileSync(join(buildTemplate(language), "policy.wasm")));
+    expect(wit).toContain("export azure:proxy-agent-policy/authorizer@1.0.0;");
+    expect(wit.match(/^ {2}import .*$/gm)).toEqual(["  import azure:proxy-agent-policy/types@1.0.0;"]);
+  });
 
   test("says what is missing when a tool is not there", () => {
     const nowhere = { AZURE_PROXY_AGENT: "/nonexistent/agent", CLANG: "/nonexistent/clang", JS_RUNTIME: "/nonexistent/js" };
