@@ -120,6 +120,19 @@ describe("makeTelemetry", () => {
     expect(telemetry.part.report().details).toMatchObject({ sent: 0, dropped: 1 });
   });
 
+  test.each([
+    [4, 5, { sent: 1, dropped: 0 }],
+    [5, 5, { sent: 0, dropped: 1 }],
+  ])("refused %d times, it is posted %d times: %j", async (refusals, posts, counts) => {
+    const { world, turn, telemetry } = makeWorld({ retryMs: 1 });
+    world.answers = Array.from({ length: refusals }, () => err({ message: "found answer 503" }));
+    await turn(0);
+    for (let tries = 0; tries < 500 && world.posted.length < posts; tries++) await Bun.sleep(2);
+    await Bun.sleep(10);
+    expect(world.posted.length).toBe(posts);
+    expect(telemetry.part.report().details).toMatchObject(counts);
+  });
+
   test("T-99: a flood of lines is bounded in memory and kept in files as far as those take it", async () => {
     const { world, turn, add, telemetry } = makeWorld();
     world.metadata = err({ message: "no" });

@@ -27,6 +27,8 @@ export interface TelemetryPorts {
   readonly status: () => AggregateStatus["proxyAgentStatus"];
   readonly monotonicMs: () => number;
   readonly now: () => Date;
+  /** Between two tries of a document; default 15 seconds. */
+  readonly retryMs?: number;
 }
 
 export interface Telemetry {
@@ -140,7 +142,7 @@ export function makeTelemetry(ports: TelemetryPorts): Telemetry {
       tell(sent.ok ? undefined : sent.error.message);
       if (sent.ok) return true;
       if (tries === TRIES) return false;
-      await pause(RETRY_MS);
+      await pause(ports.retryMs ?? RETRY_MS);
     }
   }
 
