@@ -63,9 +63,18 @@ function decodeDecision(places: Places): Omit<DecisionRecord, "kind" | "sequence
   const [target, isCanonical] = decodeTarget(places.any());
   const status = places.count();
   // Left out where it is the verdict's, which is nearly always.
-  const reason = places.optionalText();
+  const ownReason = places.optionalText();
   const verdict = places.optional(decodeVerdict);
-  if (reason === undefined && verdict === undefined) throw new NotOurs();
+  const reason = ownReason ?? verdict?.reason;
+  if (reason === undefined) throw new NotOurs();
+  const mode = places.wordOrText(MODES);
+  const ends = { auditDeny: places.flag(), endorsed: places.flag(), epoch: places.count() };
+  const modules = places.list().map(decodeModule);
+  const shortened = places.flag();
+  const policyId = places.optional((value) => Buffer.from(new Places([value]).bytes()).toString("hex"));
+  const caller = decodeCaller(places.any());
+  if ((policyId === undefined) !== (verdict === undefined)) throw new NotOurs();
+  const decided = verdict === undefined ? undefined : { ...verdict, policyId: policyId ?? "" };
   return {
     requestId,
     event,
@@ -74,28 +83,28 @@ function decodeDecision(places: Places): Omit<DecisionRecord, "kind" | "sequence
     target,
     isCanonical,
     status,
-    reason: reason ?? verdict?.reason ?? "",
-    verdict,
-    mode: places.wordOrText(MODES),
-    auditDeny: places.flag(),
-    endorsed: places.flag(),
-    epoch: places.count(),
-    caller: decodeCaller(places.any()),
-    modules: places.list().map((fields) => {
-      const each = new Places(fields);
-      const outcome = {
-        name: each.text(),
-        kind: each.word(MODULE_KINDS),
-        reason: each.text(),
-        rule: each.text(),
-        failed: each.flag(),
-        applied: each.flag(),
-      };
-      each.end();
-      return outcome;
-    }),
-    shortened: places.flag(),
+    reason,
+    verdict: decided,
+    mode,
+    ...ends,
+    modules,
+    shortened,
+    caller,
   };
+}
+
+function decodeModule(value: unknown): DecisionRecord["modules"][number] {
+  const places = new Places(value);
+  const outcome = {
+    name: places.text(),
+    kind: places.word(MODULE_KINDS),
+    reason: places.text(),
+    rule: places.text(),
+    failed: places.flag(),
+    applied: places.flag(),
+  };
+  places.end();
+  return outcome;
 }
 
 function decodeTarget(value: unknown): readonly [target: string, isCanonical: boolean] {
@@ -113,15 +122,9 @@ function decodeTarget(value: unknown): readonly [target: string, isCanonical: bo
   return [renderCanonical({ segments, trailingSlash, query }), true];
 }
 
-function decodeVerdict(value: unknown): Verdict {
+function decodeVerdict(value: unknown): Omit<Verdict, "policyId"> {
   const places = new Places(value);
-  const verdict = {
-    kind: places.word(VERDICTS),
-    reason: places.text(),
-    rule: places.text(),
-    ruleSetId: places.text(),
-    policyId: Buffer.from(places.bytes()).toString("hex"),
-  };
+  const verdict = { kind: places.word(VERDICTS), reason: places.text(), rule: places.text(), ruleSetId: places.text() };
   places.end();
   return verdict;
 }

@@ -35,19 +35,54 @@ function encode(fields: readonly unknown[]): Uint8Array {
 
 /** @returns bytes that are valid until the next call */
 export function encodeDecision(sequence: number, timeMs: number, decision: TrailDecision): Uint8Array {
-  const whole = encode(decisionFields(sequence, timeMs, decision, false, decision.caller === undefined ? null : bytesOf(decision.caller)));
-  if (whole.length <= MAX_PAYLOAD_BYTES) return whole;
+  const { caller } = decision;
+  const whole = assemble(decisionFields(sequence, timeMs, decision, false), decision, caller === undefined ? undefined : bytesOf(caller));
+  if (whole !== undefined) return whole;
   const short = shorten(decision);
-  return encode(decisionFields(sequence, timeMs, short, true, short.caller === undefined ? null : encodeCaller(short.caller)));
+  const made = assemble(
+    decisionFields(sequence, timeMs, short, true),
+    short,
+    short.caller === undefined ? undefined : encodeCaller(short.caller),
+  );
+  if (made === undefined) throw new Error("internal error: a shortened record is too long");
+  return made;
 }
 
-function decisionFields(
-  sequence: number,
-  timeMs: number,
-  decision: TrailDecision,
-  shortened: boolean,
-  caller: Uint8Array | null,
-): readonly unknown[] {
+const scratch = new Uint8Array(MAX_PAYLOAD_BYTES);
+const NULL = 0xf6;
+
+/**
+ * The array with two more members, policy id and caller, as byte strings. They are put behind it by hand: the encoder takes as long for
+ * a byte string as for all the rest. Undefined when it does not fit.
+ */
+function assemble(fields: readonly unknown[], { verdict }: TrailDecision, caller: Uint8Array | undefined): Uint8Array | undefined {
+  const encoded = encode(fields);
+  const policyId = verdict === undefined ? undefined : policyIdBytes(verdict.policyId);
+  if (encoded.length + (policyId?.length ?? 0) + (caller?.length ?? 0) + 2 * 3 > MAX_PAYLOAD_BYTES) return undefined;
+  scratch.set(encoded, 0);
+  // INVARIANT: fewer than 22 fields, so that the array's head is one byte that also holds their number.
+  scratch[0] = 0x80 | (fields.length + 2);
+  return scratch.subarray(0, putBytes(putBytes(encoded.length, policyId), caller));
+}
+
+function putBytes(at: number, bytes: Uint8Array | undefined): number {
+  if (bytes === undefined) {
+    scratch[at] = NULL;
+    return at + 1;
+  }
+  const { length } = bytes;
+  let next = at;
+  if (length < 24) scratch[next++] = 0x40 | length;
+  else {
+    scratch[next++] = length < 256 ? 0x58 : 0x59;
+    if (length >= 256) scratch[next++] = length >> 8;
+    scratch[next++] = length & 0xff;
+  }
+  scratch.set(bytes, next);
+  return next + length;
+}
+
+function decisionFields(sequence: number, timeMs: number, decision: TrailDecision, shortened: boolean): readonly unknown[] {
   const { request, verdict, modules } = decision;
   return [
     KIND.decision,
@@ -62,14 +97,11 @@ function decisionFields(
       : [request.segments, request.trailingSlash, request.query.map(({ name, value }) => [name, value])],
     decision.status,
     verdict !== undefined && verdict.reason === decision.reason ? null : decision.reason,
-    verdict === undefined
-      ? null
-      : [VERDICTS.indexOf(verdict.kind), verdict.reason, verdict.rule, verdict.ruleSetId, policyIdBytes(verdict.policyId)],
+    verdict === undefined ? null : [VERDICTS.indexOf(verdict.kind), verdict.reason, verdict.rule, verdict.ruleSetId],
     numberOf(MODES, decision.mode),
     decision.auditDeny,
     decision.endorsed,
     decision.epoch,
-    caller,
     modules.length === 0
       ? NOTHING
       : modules.map(({ name, kind, reason, rule, failed, applied }) => [name, MODULE_KINDS.indexOf(kind), reason, rule, failed, applied]),
