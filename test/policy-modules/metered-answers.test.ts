@@ -3,12 +3,19 @@
 
 import { describe, expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
+import { compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
+import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import { parseRuleItem } from "../../proxy/core/rules.ts";
 import { ByteReader } from "../../proxy/core/wasm/byte-reader.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../proxy/core/wasm/core-limits.ts";
 import { readCoreModule } from "../../proxy/core/wasm/core-module.ts";
 import { FUEL_IMPORT, meterModule } from "../../proxy/core/wasm/meter-module.ts";
+import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
+import { claimsOf } from "../support/claims.ts";
+import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomWat, UNITS_PER_TICK } from "../support/random-wat.ts";
+import { randomItem, randomRequest } from "../support/rule-cases.ts";
 
 const PROGRAMS = Number(process.env.PROGRAMS ?? 150);
 const SEED = Number(process.env.SEED ?? 1);
@@ -86,6 +93,32 @@ describe("metered modules", () => {
         const found = observe(instantiate(metered.bytes, imports), [5, 6n, 0.5]);
         if (fuel.value >= 0n) expect(found).toEqual(wanted);
         else expect(typeof found.result).toBe("string");
+      }
+    }
+  });
+});
+
+describe("the rules engine", () => {
+  test("metered, it decides as it does unmetered", async () => {
+    const random = seededRandom(SEED + 2);
+    for (let i = 0; i < 15; i++) {
+      const rules = parseRuleItem(randomItem(random, { untidy: true }));
+      if (!rules.ok) throw new Error("internal error: unusable rules");
+      const component = compilePolicy(rules.value, "imds");
+      if (!component.ok) throw new Error(component.error.kind);
+      const original = loadPolicy(component.value);
+      const prepared = prepareComponent(component.value);
+      if (!original.ok || !prepared.ok) throw new Error("internal error: the engine is refused");
+      const compiled = await compileComponent(prepared.value.prepared);
+      const started = compiled.ok ? startComponent(compiled.value, DEFAULT_BUDGETS) : compiled;
+      if (!started.ok) throw new Error(started.error.message);
+      expect(started.value.configure(new Uint8Array())).toEqual({ ok: true, value: undefined });
+      for (let asked = 0; asked < 40; asked++) {
+        const { canonical: request } = randomRequest(random);
+        const claims = claimsOf({ userName: random.pick(["alice", "bob"]), userGroups: random.oneIn(2) ? ["readers"] : [] });
+        const { kind, reason, rule } = original.value.evaluate(request, claims);
+        const answer = started.value.evaluate({ request, claims, headers: [], uptimeSeconds: 0, unixSeconds: 0, soFar: undefined });
+        expect(answer).toMatchObject({ ok: true, value: { kind, reason, rule } });
       }
     }
   });

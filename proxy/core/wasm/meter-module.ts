@@ -4,12 +4,13 @@
 // The counter is an imported mutable i64, the same for all core modules of a component, so what is spent is spent for all of them. It
 // becomes the last import; of the module's own things only its globals get new numbers, and each use of one is rewritten here.
 
+import { BodyPatches, PATCH } from "./body-patches.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import type { PreparationLimits } from "./core-limits.ts";
 import { type CoreModule, SECTION, type SectionRange } from "./core-module.ts";
 import { type CoreLimits, FUNCREF } from "./core-types.ts";
-import { BodyPatches, BodyReader, PATCH } from "./function-body.ts";
+import { BodyReader } from "./function-body.ts";
 import { quote, refuse } from "./refuse.ts";
 
 /** What a metered module imports its fuel by. */
