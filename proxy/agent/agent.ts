@@ -241,10 +241,18 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     statusTimer = setTimeout(writeStatus, 50);
   }
   function keeperChanged(): void {
-    const { channel } = keeper.snapshot();
-    const { stateText, message } = keeper.report();
-    provisioning.setKey({ ready: channel.kind === "latched" || channel.kind === "disabled", stateText, message });
+    // A loss counts at once; readiness with the end of the poll, when the redirect is in place, too.
+    if (!isKeySettled()) provisioning.setKey({ ...keeper.report(), ready: false });
     statusChanged();
+  }
+  function isKeySettled(): boolean {
+    const { kind } = keeper.snapshot().channel;
+    return kind === "latched" || kind === "disabled";
+  }
+  function tellProvisioning(): void {
+    provisioning.setKey({ ...keeper.report(), ready: isKeySettled() });
+    const { status, message } = currentStatus().proxyAgentStatus.ebpfProgramStatus;
+    provisioning.setRedirector(status === "RUNNING", message);
   }
 
   // ---- policy modules: in force before the first request is decided --------------------------------------------------
@@ -269,6 +277,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       telemetry?.tick();
       if (!stopping) check.run();
       polled();
+      if (!stopping) tellProvisioning();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
       quietTime.afterPoll();
     },
@@ -346,7 +355,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   });
 
   provisioning.setListener(true, listenerMessage);
-  provisioning.setRedirector(true, redirectorMessage);
+  tellProvisioning();
   const watchdog = startWatchdog(notify.watchdogMs, listenerMessage, {
     probe: () => probeListener({ address: LISTENER_ADDRESS, port: LISTENER_PORT }, PROBE_MS),
     isLoopStalled: () => loop.stalledMs() > 0,

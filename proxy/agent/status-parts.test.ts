@@ -31,6 +31,13 @@ describe("makeStatusParts", () => {
     });
   });
 
+  test("a part that is well and silent takes no words from the one before", () => {
+    const parts = makeStatusParts([]);
+    parts.add(part("kernel", "degraded", { module: "ebpfProgramStatus" }));
+    parts.add(part("redirect", "ok", { module: "ebpfProgramStatus", report: () => ({ health: "ok", message: "", details: undefined }) }));
+    expect(parts.read().modules).toEqual({ ebpfProgramStatus: { status: "RUNNING", message: "kernel says" } });
+  });
+
   test("a part that throws is failed and the others still speak", () => {
     const parts = makeStatusParts([]);
     const report = (): never => {

@@ -40,7 +40,10 @@ export function makeStatusParts(taken: readonly string[]): StatusParts {
         const { health, message, details: member } = ask(part);
         if (health !== "ok") notes.push({ part: part.name, health, message: cutMessage(message) });
         if (member !== undefined) details[part.name] = member;
-        if (part.module !== undefined && modules[part.module]?.status !== "STOPPED")
+        const spoken = part.module === undefined ? undefined : modules[part.module];
+        // Who is well and has nothing to say takes no words from others.
+        const isSilent = health === "ok" && message === "" && spoken !== undefined;
+        if (part.module !== undefined && spoken?.status !== "STOPPED" && !isSilent)
           modules[part.module] = { status: health === "failed" ? "STOPPED" : "RUNNING", message: cutMessage(message) };
       }
       return { notes, details, modules };

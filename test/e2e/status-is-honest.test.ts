@@ -114,6 +114,7 @@ describe("content", () => {
 
   test("the host does not answer any more: ERROR, the key keeper stopped and why; it answers again: SUCCESS", async () => {
     const at = await start();
+    await statusWhere(at, ({ proxyAgentStatus }) => proxyAgentStatus.status === "SUCCESS");
     await at.host.addFaults({ kind: "stop-listening", endpoint: "wireserver" });
     const down = await statusWhere(at, ({ proxyAgentStatus }) => proxyAgentStatus.status === "ERROR");
     expect(down.proxyAgentStatus.keyLatchStatus.status).toBe("STOPPED");
@@ -125,6 +126,7 @@ describe("content", () => {
 
   test("rules that cannot be used: ERROR, though everything runs", async () => {
     const at = await start();
+    await statusWhere(at, ({ proxyAgentStatus }) => proxyAgentStatus.status === "SUCCESS");
     const rules = { imds: { id: "broken", defaultAccess: "maybe", rules: {} } };
     await at.host.configure({ rules });
     const { proxyAgentStatus, agentDetails } = await statusWhere(at, (status) => status.proxyAgentStatus.status === "ERROR");
