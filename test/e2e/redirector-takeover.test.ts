@@ -136,7 +136,7 @@ describe("an agent that leaves", () => {
     expect(door.direct()).toBe(0);
   });
 
-  test("exempts nobody any more", async () => {
+  test("T-83: exempts nobody any more", async () => {
     const first = open();
     unwrap(first.setEndpoint("imds", true));
     first.leave();
@@ -248,7 +248,7 @@ print(made[0], len(failed), failed[:3])`;
   });
 });
 
-describe("what else may be found", () => {
+describe("T-82: what else may be found", () => {
   const kernel = () => unwrap(KernelObjects.open(unwrap(Libbpf.open())));
   const leaveOne = () => {
     const first = open();
@@ -347,7 +347,7 @@ describe("what else may be found", () => {
   });
 });
 
-describe("what is undone while the agent runs is noticed and put right", () => {
+describe("T-82: what is undone while the agent runs is noticed and put right", () => {
   const link = (name: string) => kernelPin(`link_${name}`, "link");
   function kernelPin(name: string, kind: "map" | "link") {
     const kernel = unwrap(KernelObjects.open(unwrap(Libbpf.open())));

@@ -206,7 +206,7 @@ describe("the service manager is told", () => {
 });
 
 describe("a second agent", () => {
-  test("refuses to start and names the first, with the same socket or a port of its own", async () => {
+  test("T-84: refuses to start and names the first, with the same socket or a port of its own", async () => {
     const manager = keepSocket();
     const world = await openWorld(manager);
     const second = manager.start(world.configPath);
