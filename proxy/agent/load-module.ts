@@ -3,7 +3,7 @@
 
 import { compileComponent } from "../adapters/policy/component-instance.ts";
 import { startModulePolicy } from "../adapters/policy/module-policy.ts";
-import { decodePrepared } from "../adapters/policy/prepared-artefact.ts";
+import { currentPrepared } from "../adapters/policy/prepared-artefact.ts";
 import { hashOf, readModuleIndex, readModuleObject } from "../adapters/storage/module-store.ts";
 import { readTrustedKeys } from "../adapters/storage/trusted-keys.ts";
 import { MAX_SIGNATURE_FILE_BYTES, type TrustedKey } from "../core/modules/minisign.ts";
@@ -59,7 +59,8 @@ function readPrepared(files: ModuleFiles, entry: ModuleEntry): Result<PreparedCo
   if (!signature.ok) return signature;
   const artefact = readModuleObject(files.folder, files.owner, entry.preparedSha256, MAX_PREPARED_BYTES);
   if (!artefact.ok) return err(artefact.error.message);
-  return decodePrepared(artefact.value);
+  const { memoryBytes } = entry.budgets;
+  return currentPrepared(artefact.value, component.value, memoryBytes, memoryBytes);
 }
 
 function checkSignature(files: ModuleFiles, entry: ModuleEntry, component: Uint8Array): Result<void, string> {

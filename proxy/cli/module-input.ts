@@ -4,7 +4,7 @@
 import { dirname, join } from "node:path";
 import { readBoundedFile } from "../adapters/files/bounded-file.ts";
 import { type CompiledComponent, compileComponent } from "../adapters/policy/component-instance.ts";
-import { decodePrepared } from "../adapters/policy/prepared-artefact.ts";
+import { currentPrepared } from "../adapters/policy/prepared-artefact.ts";
 import { hashOf, readModuleIndex, readModuleObject } from "../adapters/storage/module-store.ts";
 import { type BUDGET_NAMES, isBudget, MEMORY_PAGE_BYTES, wantedBudget } from "../core/modules/module-budgets.ts";
 import { findModule } from "../core/modules/module-changes.ts";
@@ -17,7 +17,7 @@ import { err, ok, type Result } from "../core/result.ts";
 import type { PreparedComponent } from "../core/wasm/component-plan.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../core/wasm/core-limits.ts";
 import type { ComponentFacts } from "../core/wasm/describe-component.ts";
-import { PREPARATION, prepareComponent } from "../core/wasm/prepare-component.ts";
+import { prepareComponent } from "../core/wasm/prepare-component.ts";
 import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "./module-config.ts";
 import { name } from "./policy-input.ts";
 import type { Options } from "./policy-options.ts";
@@ -171,17 +171,14 @@ export function readStored({ folder }: ModuleConfig, sha256: string, maxBytes: n
   return bytes.ok ? bytes : tellFailure(bytes.error.message);
 }
 
-/** The stored artefact; made anew from the component when another version of this program made it, or other memory is wanted. */
+/** The stored artefact; made anew from the component where it must be, or where other memory is wanted. */
 export function readInstalledArtefact(config: ModuleConfig, entry: ModuleEntry, budgets: ModuleBudgets): Told<PreparedComponent> {
-  const bytes = readStored(config, entry.preparedSha256, MAX_PREPARED_BYTES);
-  if (!bytes.ok) return bytes;
-  const stored = decodePrepared(bytes.value);
-  if (!stored.ok) return tellFailure(`cannot use module ${quote(entry.name)}: its artefact: ${stored.error}`);
-  if (stored.value.preparation === PREPARATION && budgets.memoryBytes === entry.budgets.memoryBytes) return stored;
+  const artefact = readStored(config, entry.preparedSha256, MAX_PREPARED_BYTES);
+  if (!artefact.ok) return artefact;
   const component = readStored(config, entry.componentSha256, MAX_COMPONENT_BYTES);
   if (!component.ok) return component;
-  const again = prepareBytes(component.value, budgets, entry.name);
-  return again.ok ? ok(again.value.prepared) : again;
+  const prepared = currentPrepared(artefact.value, component.value, entry.budgets.memoryBytes, budgets.memoryBytes);
+  return prepared.ok ? prepared : tellRefusal(`module ${quote(entry.name)}: ${prepared.error}`);
 }
 
 /** The cases beside a component file; undefined for an installed module and standard input. */

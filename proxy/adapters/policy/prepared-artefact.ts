@@ -3,8 +3,11 @@
 
 import { Decoder, Encoder } from "cbor-x";
 import { isObject } from "../../core/json-text.ts";
+import { MEMORY_PAGE_BYTES } from "../../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { ComponentPlan, CoreInstance, CoreItem, LiftedFunction, PreparedComponent } from "../../core/wasm/component-plan.ts";
+import { DEFAULT_PREPARATION_LIMITS } from "../../core/wasm/core-limits.ts";
+import { PREPARATION, prepareComponent } from "../../core/wasm/prepare-component.ts";
 
 const CBOR = { useRecords: false, mapsAsObjects: true, tagUint8Array: false } as const;
 const encoder = new Encoder(CBOR);
@@ -33,6 +36,24 @@ export function decodePrepared(bytes: Uint8Array): Result<PreparedComponent, str
     if (error instanceof Malformed) return err(error.message);
     throw error;
   }
+}
+
+/**
+ * The artefact as the store has it, or made anew from the component: when another version of the agent made it, by other checks or
+ * costs, or for memories of another size.
+ * @param component - the file that the artefact was made of, known by its hash
+ * @param madeFor - bytes of memory that the artefact was made for
+ */
+export function currentPrepared(
+  artefact: Uint8Array,
+  component: Uint8Array,
+  madeFor: number,
+  memoryBytes: number,
+): Result<PreparedComponent, string> {
+  const stored = decodePrepared(artefact);
+  if (stored.ok && stored.value.preparation === PREPARATION && madeFor === memoryBytes) return stored;
+  const again = prepareComponent(component, { ...DEFAULT_PREPARATION_LIMITS, memoryPages: memoryBytes / MEMORY_PAGE_BYTES });
+  return again.ok ? ok(again.value.prepared) : err(again.error.message);
 }
 
 /** Members in one order, whatever object the plan was built as. */
