@@ -2,8 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { findStale } from "../../scripts/build-bindings.ts";
+import { exportedInterface, Types } from "./abi-layout.ts";
 import { type ContractShape, findBreaks, findUndocumented, shapeOf } from "./contract.ts";
-import { parseWit } from "./parse-wit.ts";
+import { parseWit, type WitType } from "./parse-wit.ts";
+import { toConstant } from "./spelling.ts";
 
 const WIT = join(import.meta.dir, "../wit");
 const text = readFileSync(join(WIT, "policy.wit"), "utf8");
@@ -24,6 +26,40 @@ describe("the policy contract", () => {
 
   test("has fresh bindings", () => {
     expect(findStale()).toEqual([]);
+  });
+});
+
+describe("the host's side of the canonical ABI", () => {
+  const types = new Types(parseWit(text));
+  const source = readFileSync(join(import.meta.dir, "../../proxy/adapters/policy/canonical-abi.ts"), "utf8");
+  const written = new Map([...source.matchAll(/^const ([A-Z0-9_]+) = ([0-9]+);$/gm)].map(([, name = "", value]) => [name, Number(value)]));
+  const evaluate = exportedInterface(parseWit(text)).functions.find(({ name }) => name === "evaluate");
+  const parameters = evaluate?.parameters.map(({ type }) => type) ?? [];
+  const offsets = types.offsets(parameters);
+
+  test.each([
+    ["request", offsets[0]],
+    ["caller", offsets[1]],
+    ["outcome", 0],
+  ])("has every field of %s where the contract puts it", (name, start = Number.NaN) => {
+    const record = types.definition(name);
+    if (record.kind !== "record") throw new Error("want a record");
+    const wanted = types.fieldOffsets(record).map((offset, i) => [toConstant(record.fields[i]?.name ?? ""), start + offset]);
+    expect(wanted.map(([field]) => [field, written.get(String(field))])).toEqual(wanted);
+  });
+
+  test("has the sizes that the contract gives", () => {
+    const bytes = (type: WitType | undefined) => (type === undefined ? undefined : types.layout(type).bytes);
+    const soFar = parameters[2];
+    expect(written.get("ARGUMENTS_BYTES")).toBe(types.sequence(parameters).bytes);
+    expect(written.get("ARGUMENTS_ALIGN")).toBe(types.sequence(parameters).align);
+    expect(written.get("OUTCOME_BYTES")).toBe(bytes(evaluate?.result));
+    expect(written.get("SO_FAR")).toBe(offsets[2]);
+    if (soFar === undefined) throw new Error("want a third parameter");
+    expect(written.get("SO_FAR_OUTCOME")).toBe((offsets[2] ?? 0) + types.payloadOffset(soFar));
+    expect(written.get("SETTLED_BYTES")).toBe(12);
+    expect(written.get("SLICE_BYTES")).toBe(bytes({ kind: "primitive", name: "string" }));
+    expect(written.get("PAIR_BYTES")).toBe(bytes({ kind: "named", name: "query-parameter" }));
   });
 });
 

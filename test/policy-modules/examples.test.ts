@@ -22,7 +22,7 @@ describe.each(NAMES)("example module %s", (name) => {
     buildExample(name);
   }, 60_000);
 
-  test("answers all its cases, and refuses the settings it must", async () => {
+  test("T-138: answers all its cases, and refuses the settings it must", async () => {
     const run = await runModuleCases(join(exampleFolder(name), "policy.wasm"), join(exampleFolder(name), "cases.json"));
     expect(run.failures).toEqual([]);
     expect(run.cases).toBeGreaterThan(20);

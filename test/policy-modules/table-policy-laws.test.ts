@@ -127,7 +127,7 @@ describe("table-policy", () => {
     start = await prepareModule(readFileSync(join(exampleFolder("table-policy"), "policy.wasm")));
   }, 60_000);
 
-  test.each([1, 2, 3])("does what the table says, and in doubt never more (seed %p)", (seed) => {
+  test.each([1, 2, 3])("T-138: does what the table says, and in doubt never more (seed %p)", (seed) => {
     const random = seededRandom(seed);
     let inDoubt = 0;
     for (let i = 0; i < 60; i++) {
