@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { claimsOf } from "../../test/support/claims.ts";
@@ -79,6 +79,25 @@ describe("loading an installed module", () => {
 
   test("T-124: an unsigned module is not loaded where signatures are required", async () => {
     expect(await answerOf(await install(encodePrepared), true)).toContain("requireSignedModules is set");
+  });
+
+  test("T-124: a signed module whose key does not count is not loaded, and it is said why", async () => {
+    // Made by minisign over something else.
+    const signature = Buffer.from(`untrusted comment: signature from minisign secret key
+RUTKFlV0lXukkv2q8xr5cxjkTVyeEMPaFZEujdoLibZCZDsp7dCImgV5IE0wbKmFEUP9ZFOx4p5geIfHXEmwZv+0zlG6PGPgiwo=
+trusted comment: timestamp:1790000000\tfile:m.wasm\thashed
+WidJIJ+1gXq2RSxjwJzjh4+Q6wg2M/nGez4Wcaq60/zxJkJTpnjJemju+bdLWDC/41Kr55X9WQRZmVsDFkh1AQ==
+`);
+    const unsigned = await install(encodePrepared);
+    const entry = { ...unsigned, signedBy: "92A47B95745516CA", signatureSha256: hashOf(signature) };
+    changeModules(files().folder, SELF, () => ok({ entries: [entry], objects: [signature] }));
+    expect(await answerOf(entry)).toContain("signed by key 92A47B95745516CA, which is not trusted here");
+    mkdirSync(files().trustedKeysFolder, { mode: 0o755 });
+    const key = join(files().trustedKeysFolder, "mine.pub");
+    writeFileSync(key, "untrusted comment: x\nRWTKFlV0lXukkjtTKWXrE5tP1BluGnPk+46JMWkX8fzOfjYWHJXOl3kb\n", { mode: 0o600 });
+    expect(await answerOf(entry)).toContain("is not one over this file");
+    chmodSync(key, 0o666);
+    expect(await answerOf(entry)).toContain("mode is 0666, want one that only the owner may write to");
   });
 
   test("T-121: nothing is loaded of which one content is not what its hash says", async () => {

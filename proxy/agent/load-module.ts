@@ -5,8 +5,8 @@ import { compileComponent } from "../adapters/policy/component-instance.ts";
 import { startModulePolicy } from "../adapters/policy/module-policy.ts";
 import { currentPrepared } from "../adapters/policy/prepared-artefact.ts";
 import { hashOf, readModuleIndex, readModuleObject } from "../adapters/storage/module-store.ts";
-import { readTrustedKeys } from "../adapters/storage/trusted-keys.ts";
-import { MAX_SIGNATURE_FILE_BYTES, type TrustedKey } from "../core/modules/minisign.ts";
+import { readTrustedKeys, type TrustedKeys } from "../adapters/storage/trusted-keys.ts";
+import { MAX_SIGNATURE_FILE_BYTES } from "../core/modules/minisign.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES, renderModuleIndex } from "../core/modules/module-index.ts";
 import { checkModuleSignature } from "../core/modules/module-signature.ts";
@@ -23,21 +23,19 @@ export interface ModuleFiles {
   readonly monotonicMs: () => number;
 }
 
+const NO_KEYS: TrustedKeys = { keys: [], troubles: [] };
+
 /** The list as it is on disk; the trusted keys are read only where a signature counts. */
 export function readListing(files: ModuleFiles): Result<ModuleListing, string> {
   const entries = readModuleIndex(files.folder, files.owner);
   if (!entries.ok) return err(entries.error.message);
   const keysCount = files.requireSigned || entries.value.some(({ signedBy }) => signedBy !== undefined);
-  const keys = keysCount && entries.value.length > 0 ? trustedKeys(files) : [];
+  const { keys } = keysCount && entries.value.length > 0 ? readTrustedKeys(files.trustedKeysFolder, files.owner) : NO_KEYS;
   return ok({
     entries: entries.value,
     sha256: hashOf(Buffer.from(renderModuleIndex(entries.value))),
     dependsOn: keys.map(({ id, bytes }) => `${id}:${Buffer.from(bytes).toString("base64")}`).join(),
   });
-}
-
-function trustedKeys({ trustedKeysFolder, owner }: ModuleFiles): readonly TrustedKey[] {
-  return readTrustedKeys(trustedKeysFolder, owner).keys;
 }
 
 export function makeLoadModule(files: ModuleFiles): LoadModule {
@@ -68,7 +66,8 @@ function checkSignature(files: ModuleFiles, entry: ModuleEntry, component: Uint8
   const file =
     signatureSha256 === undefined ? undefined : readModuleObject(files.folder, files.owner, signatureSha256, MAX_SIGNATURE_FILE_BYTES);
   if (file !== undefined && !file.ok) return err(file.error.message);
-  const keys = file === undefined ? [] : trustedKeys(files);
+  const { keys, troubles } = file === undefined ? NO_KEYS : readTrustedKeys(files.trustedKeysFolder, files.owner);
   const checked = checkModuleSignature(component, file?.value, keys, files.requireSigned);
-  return checked.ok ? ok(undefined) : checked;
+  // A key that is there and does not count is the likeliest reason.
+  return checked.ok ? ok(undefined) : err([checked.error, ...troubles].join("; "));
 }

@@ -1,6 +1,6 @@
 // A small policy module for tests of the module commands. Its answer follows the method of the request: GET allows, HEAD denies,
 // POST abstains, PUT never ends, DELETE answers nonsense, OPTIONS takes much fuel and allows, PATCH allows when the settings begin with
-// "y". Settings that begin with "!" are refused. It has real work in it, so that nothing is optimised away.
+// "y". Settings that begin with "!" are refused, with words that would clear a terminal. It has real work in it, so that nothing is optimised away.
 
 import { parse } from "@bytecodealliance/jco";
 import { componentize } from "../../proxy/adapters/policy/componentize.ts";
@@ -23,7 +23,7 @@ export async function sampleComponent(mark = "sample", fields = ""): Promise<Uin
   const text = `(module
     (memory (export "memory") 1 16)
     (data (i32.const 1024) "fine") (data (i32.const 1040) "not-for-you") (data (i32.const 1060) "no-opinion")
-    (data (i32.const 1080) "no exclamation marks, please")
+    (data (i32.const 1080) "no exclamation\\1b[2J marks, please")
     (data (i32.const 1200) "${mark}")
     (global $first (mut i32) (i32.const 0))
     (global $next (mut i32) (i32.const 8192))
@@ -37,7 +37,7 @@ export async function sampleComponent(mark = "sample", fields = ""): Promise<Uin
       (if (i32.eqz (local.get $bytes)) (then (return (i32.const 256))))
       (global.set $first (i32.load8_u (local.get $at)))
       (if (i32.eq (global.get $first) (i32.const 33))
-        (then (i32.store8 (i32.const 256) (i32.const 1)) (i32.store (i32.const 260) (i32.const 1080)) (i32.store (i32.const 264) (i32.const 28))))
+        (then (i32.store8 (i32.const 256) (i32.const 1)) (i32.store (i32.const 260) (i32.const 1080)) (i32.store (i32.const 264) (i32.const 32))))
       (i32.const 256))
     (func (export "validate_settings") (param i32 i32) (result i32) (call $check (local.get 0) (local.get 1)))
     (func (export "configure") (param i32 i32) (result i32) (call $check (local.get 0) (local.get 1)))
