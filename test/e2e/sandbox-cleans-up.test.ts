@@ -86,6 +86,17 @@ describe("a sandbox", () => {
     expect(places.exist()).toEqual([false, false]);
   });
 
+  test("has a bpffs of its own, which others do not see and which ends with it", async () => {
+    const child = start(["sh", "-c", `mkdir /sys/fs/bpf/mine && ${REPORT}; exec sleep 600`]);
+    await firstLine(child);
+    const other = await finish(["sh", "-c", "stat -f -c %T /sys/fs/bpf; ls /sys/fs/bpf"]);
+    expect(other.stdout).toContain("bpf");
+    expect(other.stdout).not.toContain("mine");
+    expect(existsSync("/sys/fs/bpf/mine")).toBe(false);
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(143);
+  });
+
   test("leaves others that run beside it alone", async () => {
     const child = start(["sh", "-c", `${REPORT}; exec sleep 600`]);
     const places = placesOf(await firstLine(child));
