@@ -10,6 +10,7 @@ import { benchCommands } from "./command-bench.ts";
 import { missedBounds, ratioOf, renderSection, type Section } from "./figures.ts";
 import { benchFootprint } from "./footprint-bench.ts";
 import { benchMeter } from "./meter-bench.ts";
+import { benchModules } from "./module-bench.ts";
 import { benchPath } from "./path-bench.ts";
 import { benchPolicy } from "./policy-bench.ts";
 import { benchSettings } from "./settings-bench.ts";
@@ -19,7 +20,7 @@ import { benchTrail } from "./trail-bench.ts";
 const HELP = `usage: bun run bench [--quick] [--only NAMES] [--json FILE] [--check]
 
   --quick       fewer and shorter rounds, less than a minute
-  --only NAMES  of path, start, footprint, policy, meter, trail, settings; with commas between; settings only when named
+  --only NAMES  of path, start, footprint, policy, meter, modules, trail, settings; with commas between; settings only when named
   --json FILE   write the figures there too
   --check       exit with 1 when a bound is missed
 `;
@@ -33,6 +34,7 @@ const FULL = {
   policy: { rounds: 9, callsPerRound: 10_000 },
   meter: { rounds: 9, callsPerRound: 10_000 },
   trail: { rounds: 7, seconds: 3 },
+  modules: { rounds: 9, callsPerRound: 10_000, attackSeconds: 15 },
   settings: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
 };
 const QUICK: typeof FULL = {
@@ -41,12 +43,13 @@ const QUICK: typeof FULL = {
   footprint: { rounds: 1, idleSeconds: 2, loadSeconds: 1, pollSeconds: 15 },
   policy: { rounds: 5, callsPerRound: 3_000 },
   meter: { rounds: 5, callsPerRound: 3_000 },
+  modules: { rounds: 5, callsPerRound: 3_000, attackSeconds: 5 },
   trail: { rounds: 2, seconds: 2 },
   settings: { rounds: 1, idleSeconds: 15, loadSeconds: 2, pollSeconds: 15 },
 };
-const NAMES = ["path", "start", "footprint", "policy", "meter", "trail", "settings"] as const;
+const NAMES = ["path", "start", "footprint", "policy", "meter", "modules", "trail", "settings"] as const;
 /** What is measured when nothing is named: all that belongs to the product. Settings take minutes and only tell why they are as they are. */
-const USUAL = ["path", "start", "footprint", "policy", "meter", "trail"];
+const USUAL = ["path", "start", "footprint", "policy", "meter", "modules", "trail"];
 
 function readFlags() {
   try {
@@ -106,6 +109,7 @@ try {
   const bareServer = await buildBareServer(folder);
   if (flags.only.includes("policy")) add(await benchPolicy(options.policy));
   if (flags.only.includes("meter")) add(await benchMeter(options.meter));
+  if (flags.only.includes("modules")) add(await benchModules(options.modules));
   if (flags.only.includes("start")) add(await benchStart(options.starts, bareServer), await benchCommands(options.starts, bareServer));
   if (flags.only.includes("footprint")) add(...(await benchFootprint(options.footprint, bareServer)));
   if (flags.only.includes("settings")) add(...(await benchSettings(options.settings)));

@@ -45,7 +45,7 @@ export interface ComponentInstance {
 /** Compiles beside other work. */
 export async function compileComponent(prepared: PreparedComponent): Promise<Result<CompiledComponent, ComponentFault>> {
   try {
-    const modules = await Promise.all(prepared.modules.map((module) => WebAssembly.compile(Uint8Array.from(module))));
+    const modules = await Promise.all(prepared.modules.map((module) => WebAssembly.compile(new Uint8Array(module))));
     return ok({ plan: prepared.plan, modules, fuelImport: prepared.fuelImport });
   } catch (error) {
     return err({ kind: "unusable", message: `cannot compile a core module: ${describe(error)}` });

@@ -66,7 +66,7 @@ export function loadPolicy(component: Uint8Array, needs: PolicyNeeds = {}): Resu
 function compileModule(core: Uint8Array): Result<CompiledComponent, PolicyLoadError> {
   let module: WebAssembly.Module;
   try {
-    module = new WebAssembly.Module(Uint8Array.from(core));
+    module = new WebAssembly.Module(new Uint8Array(core));
   } catch (error) {
     return err({ kind: "invalid-module", cause: error instanceof Error ? error.message : String(error) });
   }

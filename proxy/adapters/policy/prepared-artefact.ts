@@ -92,7 +92,7 @@ function readPrepared(value: unknown): PreparedComponent {
   const { preparation, plan, modules, fuelImport } = members(value, "artefact", ["preparation", "plan", "modules", "fuelImport"]);
   const fuel = members(fuelImport, "fuelImport", ["module", "name"]);
   const cores = list(modules, "modules").map((each, i) => {
-    if (each instanceof Uint8Array) return Uint8Array.from(each);
+    if (each instanceof Uint8Array) return new Uint8Array(each);
     throw new Malformed(`modules/${i}: want bytes`);
   });
   const read = readPlan(plan);
