@@ -2,6 +2,7 @@
 
 import { spawnSync } from "node:child_process";
 import { atMost, type Figure, median, type Section } from "./figures.ts";
+import { benchModuleAdd } from "./module-add-bench.ts";
 import { answersOk } from "./probe.ts";
 import { AGENT, IMDS, Rig } from "./rig.ts";
 
@@ -43,17 +44,20 @@ export async function benchCommands(times: number, bareServer: string): Promise<
   return {
     title: "Command line: from exec to exit",
     how: `${times * ROUNDS_PER_START} runs of each in turns, files in the page cache`,
-    figures: [...commandMs].map(([name, values]): Figure => {
-      const value = median(values);
-      const over = value - against.value;
-      return {
-        name,
-        value,
-        unit: "ms",
-        against,
-        bound: atMost(over, BOUND_OVER_BARE_MS, `${BOUND_OVER_BARE_MS} ms more: ${over.toFixed(1)} ms`),
-      };
-    }),
+    figures: [
+      ...[...commandMs].map(([name, values]): Figure => {
+        const value = median(values);
+        const over = value - against.value;
+        return {
+          name,
+          value,
+          unit: "ms",
+          against,
+          bound: atMost(over, BOUND_OVER_BARE_MS, `${BOUND_OVER_BARE_MS} ms more: ${over.toFixed(1)} ms`),
+        };
+      }),
+      benchModuleAdd(times),
+    ],
   };
 }
 
