@@ -13,14 +13,10 @@ import { sendOnce } from "../adapters/http/send-once.ts";
 import { makeLocalApp } from "../adapters/local/app.ts";
 import type { LogOutput } from "../adapters/log/lines.ts";
 import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
-import { compileItemApart } from "../adapters/policy/compile-item.ts";
-import { loadPolicy } from "../adapters/policy/component.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
 import { takeNotify } from "../adapters/service/notify.ts";
-import { openKeyStore } from "../adapters/storage/key-store.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
-import { STATUS_FILE_NAME, writePolicyFile, writeStatusFile } from "../adapters/storage/status-file.ts";
-import { removeTagFiles, writeTagFiles } from "../adapters/storage/tag-files.ts";
+import { STATUS_FILE_NAME } from "../adapters/storage/status-file.ts";
 import { ENDPOINTS } from "../core/endpoint.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import type { Admission, Log, Peer, RedirectCounters, Redirector } from "../core/ports.ts";
@@ -33,15 +29,18 @@ import { makeConnectionSummaries } from "./connection-summary.ts";
 import { makeAdmission } from "./connections.ts";
 import { makeDecisionTrail } from "./decision-trail.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
-import { type PrepareRules, wantsExecutableHash } from "./guards.ts";
+import { wantsExecutableHash } from "./guards.ts";
 import { handleRequest, type RequestEnd } from "./handle-request.ts";
 import { makeHostContactPart } from "./host-contact.ts";
 import { makeKernelCheck } from "./kernel-check.ts";
 import { openKernelRedirector } from "./kernel-redirector.ts";
+import { makeKeyFolder } from "./key-folder.ts";
 import { makeKeyKeeper } from "./key-keeper.ts";
 import { makeMetricsService } from "./metrics-service.ts";
 import { startModules } from "./module-runtime.ts";
 import { makePollLoop } from "./poll-loop.ts";
+import { makePrepareRules } from "./prepare-rules.ts";
+import { makeProvisionedTags } from "./provisioned-tags.ts";
 import { makeProvisioning } from "./provisioning.ts";
 import { makeQuietTime } from "./quiet-time.ts";
 import { makeRedirectSwitch } from "./redirect.ts";
@@ -50,11 +49,11 @@ import { makeRequestLines } from "./request-lines.ts";
 import { makeStartTiming } from "./start-timing.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
+import { makeStatusWriter } from "./status-writer.ts";
 import { lastArrivals, lockInstance, openDoor, settledWithin, staysForSuccessor, WARM_START_MS } from "./takeover.ts";
 import { makeTelemetryService } from "./telemetry-service.ts";
 import { startWatchdog } from "./watchdog.ts";
 
-const STATUS_INTERVAL_MS = 60_000;
 /** While the agent is young and nothing is settled yet, the host is asked every second. */
 const YOUNG_MS = 300_000;
 const EAGER_POLL_MS = 1_000;
@@ -95,14 +94,12 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const sinceStart = () => Math.round(monotonicMs() - startedMs);
   const timing = makeStartTiming(log, monotonicMs);
   timing.mark("runtime and config");
-  const untagged = removeTagFiles(config.latchKeyFolder);
-  if (!untagged.ok) log.error("tag-files-not-written", { message: untagged.error.message });
   const provisioning = makeProvisioning({
     monotonicMs,
     epochMs: Date.now,
     after: runAfter,
     wake: () => loop.wake(),
-    finished: makeTellProvisioned(config.latchKeyFolder, log, sinceStart),
+    finished: makeProvisionedTags(config.latchKeyFolder, log, sinceStart),
   });
   const summaries = makeConnectionSummaries(Date.now);
   const denials = makeDenialCounter(() => new Date());
@@ -152,27 +149,16 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   if (redirector.unpinnedReason !== undefined) log.warn("executables-not-pinned", { message: redirector.unpinnedReason });
 
   // ---- key keeper ---------------------------------------------------------------------------------------------------
-  const redirect = makeRedirectSwitch(redirector, log, () => statusChanged(), redirector.inherited);
-  const check = makeKernelCheck(redirector, redirect.guardedSet, config.pinFolder, redirectorMessage, log, () => statusChanged());
+  const statusChanged = () => statusWriter.changed();
+  const redirect = makeRedirectSwitch(redirector, log, statusChanged, redirector.inherited);
+  const check = makeKernelCheck(redirector, redirect.guardedSet, config.pinFolder, redirectorMessage, log, statusChanged);
   statusParts.add(check.part);
-  const keyStore = () => openKeyStore(config.latchKeyFolder);
   const ruleFolder = join(dirname(config.latchKeyFolder), "rules");
   makeRuleFolder(ruleFolder);
   const keyApi = makeKeyApi(sendOnce, () => keeper.hostDate());
   const keeper = makeKeyKeeper({
     ...keyApi,
-    loadKey: (guid) => {
-      const store = keyStore();
-      return store.ok ? store.value.load(guid) : store;
-    },
-    saveKey: (key) => {
-      const store = keyStore();
-      return store.ok ? store.value.save(key) : store;
-    },
-    pruneKeys: (keepGuid) => {
-      const store = keyStore();
-      if (store.ok) store.value.prune(keepGuid);
-    },
+    ...makeKeyFolder(config.latchKeyFolder),
     composeRules: makeComposeRules(ruleFolder, (name) => readRuleFile(ruleFolder, name, 0)),
     prepareRules: makePrepareRules(config.statusFolder, environment.compileCommand, log),
     // A poll that is still under way when the agent stops must not guard anything again.
@@ -209,37 +195,26 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       denials: () => ({ wouldDeny: denials.wouldDeny(), denied: denials.denied() }),
       parts: statusParts.read,
       statusPath: join(config.statusFolder, STATUS_FILE_NAME),
-      writeFailure: () => writeFailure,
+      writeFailure: () => statusWriter.failure(),
     });
-  let writeFailure: string | undefined;
   const telemetry = makeTelemetryService(config, {
-    ...{
-      send: sendOnce,
-      hostDate: keeper.hostDate,
-      addLogOutput: environment.addLogOutput,
-      log,
-      version: environment.version,
-      monotonicMs,
-    },
+    send: sendOnce,
+    hostDate: keeper.hostDate,
+    addLogOutput: environment.addLogOutput,
+    log,
+    version: environment.version,
+    monotonicMs,
     key: () => latchedKey(keeper.snapshot().channel),
     ready: provisioning.isReady,
     status: () => currentStatus().proxyAgentStatus,
   });
   if (telemetry !== undefined) statusParts.add(telemetry.part);
-  let statusTimer: ReturnType<typeof setTimeout> | undefined;
-  function writeStatus(): void {
-    telemetry?.tick();
-    clearTimeout(statusTimer);
-    statusTimer = stopping ? undefined : setTimeout(writeStatus, STATUS_INTERVAL_MS);
-    const written = writeStatusFile(config.statusFolder, currentStatus());
-    writeFailure = written.ok ? undefined : written.error.message;
-    if (!written.ok) log.error("status-not-written", { message: written.error.message });
-  }
-  /** Changes come in bursts (rules, key, redirect within one poll): one write serves them all. */
-  function statusChanged(): void {
-    clearTimeout(statusTimer);
-    statusTimer = setTimeout(writeStatus, 50);
-  }
+  const statusWriter = makeStatusWriter({
+    folder: config.statusFolder,
+    current: currentStatus,
+    eachTime: () => telemetry?.tick(),
+    log,
+  });
   function keeperChanged(): void {
     // A loss counts at once; readiness with the end of the poll, when the redirect is in place, too.
     if (!isKeySettled()) provisioning.setKey({ ...keeper.report(), ready: false });
@@ -391,7 +366,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       await metrics.stop();
       lines.settle();
       await telemetryStopped;
-      writeStatus();
+      statusWriter.stop();
       if (stays) redirector.leave();
       else redirector[Symbol.dispose]();
     },
@@ -405,35 +380,8 @@ function runAfter(delayMs: number, run: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** Tag files for the platform's tools; a line when the outcome is another than before. */
-function makeTellProvisioned(keyFolder: string, log: Log, sinceStart: () => number): (errorText: string) => void {
-  let told: string | undefined;
-  return (errorText) => {
-    const written = writeTagFiles(keyFolder, new Date(), errorText);
-    if (!written.ok) log.error("tag-files-not-written", { message: written.error.message });
-    if (errorText === told) return;
-    told = errorText;
-    if (errorText === "") log.info("provisioned", { sinceStartMs: sinceStart() });
-    else log.error("provisioning-failed", { message: errorText, sinceStartMs: sinceStart() });
-  };
-}
-
 function latchedKey(channel: SecureChannel): LatchedKey | undefined {
   return channel.kind === "latched" ? channel.key : undefined;
-}
-
-/** Composed rules: compiled to a component and loaded. The component stays beside the status for inspection. */
-function makePrepareRules(statusFolder: string, compileCommand: readonly string[], log: Log): PrepareRules {
-  return async (endpoint, json) => {
-    const compiled = await compileItemApart(compileCommand, endpoint, json);
-    if (!compiled.ok) return compiled;
-    const { component, warnings, wantsExecutableHash: needsHashes } = compiled.value;
-    const policy = loadPolicy(component, { wantsExecutableHash: needsHashes });
-    if (!policy.ok) return err(`cannot load the compiled component: ${JSON.stringify(policy.error)}`);
-    const kept = writePolicyFile(statusFolder, endpoint, component);
-    if (!kept.ok) log.warn("policy-file-not-written", { message: kept.error.message });
-    return ok({ policy: policy.value, warnings });
-  };
 }
 
 function readCounters(redirector: Pick<Redirector, "counters">): RedirectCounters | undefined {
