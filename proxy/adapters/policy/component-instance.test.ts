@@ -115,7 +115,7 @@ describe("a component of several core modules", () => {
   test("T-135: a start function runs under the budget as well", async () => {
     const start = `(func $go (loop $l ${spend(1)} (br $l))) (start $go)`;
     const component = await compiled(planOf(), MEMORY_MODULE, logicModule("(i32.const 512)", start));
-    expect(startComponent(component, BUDGETS)).toMatchObject({ ok: false, error: { kind: "cannot-start" } });
+    expect(startComponent(component, BUDGETS)).toMatchObject({ ok: false, error: { kind: "out-of-fuel" } });
   });
 
   test.each<[string, ComponentPlan]>([

@@ -54,12 +54,15 @@ export async function compileComponent(prepared: PreparedComponent): Promise<Res
 
 /** Instantiates the core modules in the plan's order; nothing but start functions runs yet. */
 export function startComponent(component: CompiledComponent, budgets: ModuleBudgets): Result<ComponentInstance, ComponentFault> {
+  const { fuelImport } = component;
+  const fuel = fuelImport === undefined ? undefined : new WebAssembly.Global({ value: "i64", mutable: true }, BigInt(budgets.fuel));
   try {
-    return ok(new RunningComponent(component, budgets));
+    return ok(new RunningComponent(component, budgets, fuel));
   } catch (error) {
+    if (fuel !== undefined && fuel.value < 0n)
+      return err({ kind: "out-of-fuel", message: `its start uses up the budget of ${budgets.fuel} units of fuel` });
     const unusable = error instanceof UnusablePlan || error instanceof WebAssembly.LinkError;
-    const kind = unusable ? "unusable" : "cannot-start";
-    return err({ kind, message: describe(error) });
+    return err({ kind: unusable ? "unusable" : "cannot-start", message: describe(error) });
   }
 }
 
@@ -76,8 +79,7 @@ class RunningComponent implements ComponentInstance {
   readonly #meter: Meter;
   readonly #maxReasonBytes: number;
 
-  constructor({ plan, modules, fuelImport }: CompiledComponent, budgets: ModuleBudgets) {
-    const fuel = fuelImport === undefined ? undefined : new WebAssembly.Global({ value: "i64", mutable: true }, BigInt(budgets.fuel));
+  constructor({ plan, modules, fuelImport }: CompiledComponent, budgets: ModuleBudgets, fuel: WebAssembly.Global<"i64"> | undefined) {
     const own =
       fuelImport === undefined || fuel === undefined ? undefined : { name: fuelImport.module, exports: nameless(fuelImport.name, fuel) };
     const instances = instantiateAll(plan, modules, own);
