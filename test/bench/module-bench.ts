@@ -20,6 +20,7 @@ const BOUND_IDLE_MIB = 2;
 const BOUND_ATTACK_MS = 15;
 const QUICKJS_BUDGETS = { ...DEFAULT_BUDGETS, fuel: 100_000_000 };
 const IDLE_MODULES = 20;
+const IDLE_SETS = 4;
 const WARM_CALLS = 20_000;
 const LOADS = 7;
 const MIB = 1024 * 1024;
@@ -91,11 +92,11 @@ export async function benchModules({ rounds, callsPerRound, attackSeconds }: Mod
     title: "Policy modules in the daemon",
     how: `templates as authors get them, loaded as the daemon does; ${rounds} rounds of ${callsPerRound} calls; ${attackSeconds} s of attack`,
     figures: [
+      await idleFigure(store, compiled),
       await callFigure(store, "AssemblyScript", compiled, rounds, callsPerRound, BOUND_CALL_US),
       await callFigure(store, "TypeScript (QuickJS)", quickjs, rounds, Math.ceil(callsPerRound / 10), undefined),
       await loadFigure(store, "one core module", compiled, BOUND_LOAD_MS.single),
       await loadFigure(store, "QuickJS", quickjs, BOUND_LOAD_MS.quickjs),
-      await idleFigure(store, compiled),
       await attackFigure(store, attackSeconds),
     ],
   };
@@ -170,15 +171,26 @@ function watchHolds(): { longestMs(): number } {
   };
 }
 
-/** Resident memory of one more idle module, its linear memory taken off. */
+/** Resident memory of one more idle module that was asked before, its linear memory included. The first ones pay for what all share. */
 async function idleFigure(store: BenchStore, component: Uint8Array): Promise<Figure> {
-  store.install(Array.from({ length: IDLE_MODULES }, (_, i) => ({ name: `idle-${i}`, component, settings: Uint8Array.of() })));
-  Bun.gc(true);
-  const before = process.memoryUsage.rss();
-  const modules = await store.load();
-  for (const module of modules) module.ask(questionOf(1000));
-  Bun.gc(true);
-  const value = Math.max(0, process.memoryUsage.rss() - before) / modules.length / MIB;
+  store.install(Array.from({ length: IDLE_MODULES }, (_, i) => ({ name: `idle-${i}`, component })));
+  const sets: (readonly ModuleInForce[])[] = [];
+  const residentWithOneMoreSet = async (): Promise<number> => {
+    const modules = await store.load();
+    for (const module of modules) module.ask(questionOf(1000));
+    sets.push(modules);
+    Bun.gc(true);
+    await Bun.sleep(100);
+    return process.memoryUsage.rss();
+  };
+  // Two sets more, until garbage of the benches before is given back.
+  await residentWithOneMoreSet();
+  await residentWithOneMoreSet();
+  const first = await residentWithOneMoreSet();
+  for (let more = 0; more < IDLE_SETS - 1; more++) await residentWithOneMoreSet();
+  const last = await residentWithOneMoreSet();
+  const value = Math.max(0, last - first) / (IDLE_SETS * IDLE_MODULES) / MIB;
+  if (sets.flat().length !== (IDLE_SETS + 3) * IDLE_MODULES) throw new Error("internal error: a module is gone");
   return {
     name: "an idle module, its own memory included",
     value,
