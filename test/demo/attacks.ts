@@ -1,4 +1,4 @@
-// Part 4: callers who want to be somebody else, or to go round the agent.
+// Part 5: callers who want to be somebody else, or to go round the agent.
 
 import { readlinkSync } from "node:fs";
 import { type Child, CURL, curl, NOBODY, python, ROOT } from "./caller.ts";
@@ -6,7 +6,7 @@ import { connectThenExecScript, GOAL_STATE, INSTANCE } from "./requests.ts";
 import { type Stage, until } from "./stage.ts";
 
 export async function showAttacks(stage: Stage): Promise<void> {
-  stage.screen.heading("4. Attacks", "Same rules, enforce again.");
+  stage.screen.heading("5. Attacks", "Same rules, enforce again.");
   await showForgedHeaders(stage);
   await showHalfRoot(stage);
   await showDirectConnection(stage);

@@ -1,4 +1,4 @@
-// Part 5: the host goes away, the key goes away. The agent answers what clients retry, and lets nothing out unsigned.
+// Part 6: the host goes away, the key goes away. The agent answers what clients retry, and lets nothing out unsigned.
 
 import { curl, NOBODY, ROOT } from "./caller.ts";
 import { INSTANCE } from "./requests.ts";
@@ -6,7 +6,7 @@ import type { Stage } from "./stage.ts";
 
 export async function showFaults(stage: Stage): Promise<void> {
   const { screen, host, agent } = stage;
-  screen.heading("5. Faults", "What breaks around the agent must not open anything, and must heal by itself.");
+  screen.heading("6. Faults", "What breaks around the agent must not open anything, and must heal by itself.");
 
   screen.fact("fault", "IMDS stops listening");
   await host.addFaults({ kind: "stop-listening", endpoint: "imds" });

@@ -9,6 +9,7 @@ import { World } from "../support/world.ts";
 import { showAttacks } from "./attacks.ts";
 import { showFaults } from "./faults.ts";
 import { openShell } from "./keep.ts";
+import { showModules } from "./modules.ts";
 import { showRules } from "./rules.ts";
 import { Screen } from "./screen.ts";
 import { showOrdinaryPrograms, showWithoutAgent, tellAgentStart, tellSetUp } from "./set-up.ts";
@@ -67,6 +68,7 @@ async function demo(): Promise<void> {
   const stage = new Stage(screen, world.host, world.agent);
   await showOrdinaryPrograms(stage);
   await showRules(stage);
+  await showModules(stage, folder, world.configPath);
   await showAttacks(stage);
   await showFaults(stage);
   await showSummary(stage, lastBefore);

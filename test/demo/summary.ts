@@ -1,4 +1,4 @@
-// Part 6: what the host received in all, and what is left when the agent has stopped.
+// Part 7: what the host received in all, and what is left when the agent has stopped.
 
 import type { HostEndpoint, RequestRecord } from "../host/host-model.ts";
 import { attachedPrograms } from "../support/attached-programs.ts";
@@ -18,7 +18,7 @@ const TITLE_WIDTH = 48;
 /** @param lastBefore - id of the last request the host received before the agent was there */
 export async function showSummary(stage: Stage, lastBefore: number): Promise<void> {
   const { screen, host, agent } = stage;
-  screen.heading("6. What the host received", "As the simulated host wrote it down, by endpoint and verdict.");
+  screen.heading("7. What the host received", "As the simulated host wrote it down, by endpoint and verdict.");
   const all = await stage.received();
   const through = all.filter(({ id }) => id > lastBefore);
   const own = (await host.requests()).length - all.length;
@@ -52,7 +52,7 @@ export async function showSummary(stage: Stage, lastBefore: number): Promise<voi
 
 export async function showStop(stage: Stage): Promise<number> {
   const { screen, host, agent } = stage;
-  screen.heading("7. Stopping", "SIGTERM, as systemd would.");
+  screen.heading("8. Stopping", "SIGTERM, as systemd would.");
   const before = attachedPrograms(requireSandbox().cgroupPath).length;
   const code = await agent.stop();
   const after = attachedPrograms(requireSandbox().cgroupPath).length;
