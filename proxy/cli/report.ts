@@ -96,7 +96,7 @@ function renderJson(shown: DenialReport, source: string, nowMs: number | undefin
     ...denials,
     entries: denials.entries.map((entry) => ({ ...entry, remedy: remedyFor(entry) })),
   });
-  const { writtenMs, guards, wouldDeny, denied } = shown;
+  const { writtenMs, guards, wouldDeny, denied, refusedForeignNamespace } = shown;
   const json = {
     source,
     written: writtenMs === undefined ? "" : new Date(writtenMs).toISOString(),
@@ -104,6 +104,7 @@ function renderJson(shown: DenialReport, source: string, nowMs: number | undefin
     guards,
     wouldDeny: withRemedies(wouldDeny),
     denied: withRemedies(denied),
+    ...(refusedForeignNamespace === undefined ? {} : { refusedForeignNamespace }),
   };
   return `${JSON.stringify(json, null, 2).split("\n").map(escapeForTerminal).join("\n")}\n`;
 }

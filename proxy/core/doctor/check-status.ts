@@ -40,6 +40,7 @@ export function checkStatus(facts: StatusFacts): readonly Finding[] {
     ...checkNotes(details.health),
     checkContact(facts, agent, details),
     checkClock(details),
+    ...checkCounters(details.redirectCounters),
     ...checkEndpoints(facts, details),
   ];
 }
@@ -112,6 +113,30 @@ function checkClock(details: Readonly<Record<string, unknown>>): Finding {
         "requests are signed with the host's time all the same; mend the clock (timedatectl, chrony), tokens and certificates depend on it",
       )
     : fine("clock", words);
+}
+
+/** Connects that the kernel refused, or whose callers it could not tell us: counted since the programs were attached. */
+function checkCounters(counters: unknown): readonly Finding[] {
+  if (!isObject(counters)) return [];
+  const count = (name: string) => (typeof counters[name] === "number" ? counters[name] : 0);
+  const foreign = count("refusedForeignNamespace");
+  const lost = count("refusedNoStorage") + count("publishFailed");
+  return [
+    foreign === 0
+      ? fine("namespaces", "no connects from other network namespaces")
+      : doubtful(
+          "namespaces",
+          `${foreign} connects from other network namespaces were refused`,
+          "containers with a network of their own are not served: run the caller in the host's network, or see foreignNamespaces",
+        ),
+    lost === 0
+      ? fine("records", "no caller's record was lost")
+      : doubtful(
+          "records",
+          `${lost} callers could not be recorded and were refused`,
+          "the kernel ran out of memory or room: too many connections at a time?",
+        ),
+  ];
 }
 
 function checkEndpoints({ policyFiles, path }: StatusFacts, details: Readonly<Record<string, unknown>>): readonly Finding[] {

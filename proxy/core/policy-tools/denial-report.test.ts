@@ -49,6 +49,22 @@ function reportFrom(text: string): DenialReport {
 
 const shown = (text: string, nowMs = NOW_MS) => renderDenialReport(reportFrom(text), "status.json", nowMs);
 
+describe("connects from other network namespaces", () => {
+  const withCounters = (redirectCounters: unknown) => {
+    const status = JSON.parse(statusText());
+    return JSON.stringify({ ...status, agentDetails: { ...status.agentDetails, redirectCounters } });
+  };
+  test("are told, with what it means", () => {
+    const text = withCounters({ refusedForeignNamespace: 7 });
+    expect(reportFrom(text).refusedForeignNamespace).toBe(7);
+    expect(shown(text).replaceAll(/\s+/g, " ")).toContain("7 connects from other network namespaces (containers)");
+  });
+  test.each([[undefined], [{}], [{ refusedForeignNamespace: 0 }], [{ refusedForeignNamespace: "x" }]])(
+    "with %p there is nothing to tell",
+    (counters) => expect(shown(withCounters(counters))).not.toContain("namespaces"),
+  );
+});
+
 describe("readStatusReport", () => {
   test("reads what the agent writes", () => {
     expect(reportFrom(statusText())).toMatchObject({

@@ -22,6 +22,8 @@ export interface DenialReport {
   readonly guards: readonly GuardState[];
   readonly wouldDeny: DenialStatus;
   readonly denied: DenialStatus;
+  /** Connects that the kernel refused because they came from another network namespace; undefined: the source does not say. */
+  readonly refusedForeignNamespace: number | undefined;
 }
 
 const RULE_ID_MEMBERS: Readonly<Record<Endpoint, string>> = { wireserver: "wireServerRuleId", hostga: "hostGARuleId", imds: "imdsRuleId" };
@@ -51,6 +53,7 @@ export function readStatusReport(text: string): Result<DenialReport, string> {
     guards,
     wouldDeny: readDenials(memberOf(details, "wouldDeny")),
     denied: readDenials(memberOf(details, "denied")),
+    refusedForeignNamespace: countOf(memberOf(memberOf(details, "redirectCounters"), "refusedForeignNamespace")),
   });
 }
 
@@ -112,6 +115,7 @@ export function makeLogReporter(): LogReporter {
         guards: [],
         wouldDeny: renderDenials(wouldDeny, since, MAX_DENIAL_ENTRIES),
         denied: renderDenials(denied, since, MAX_DENIAL_ENTRIES),
+        refusedForeignNamespace: undefined,
       };
     },
   };

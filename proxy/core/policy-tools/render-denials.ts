@@ -24,9 +24,22 @@ export function renderDenialReport(report: DenialReport, source: string, nowMs: 
     ...renderDenials("Would be denied under enforce", wouldDeny, report),
     "",
     ...renderDenials("Denied", denied, report),
+    ...renderForeign(report),
   ];
   if (wouldDeny.total === 0) lines.push("", ...wrap("", emptyMeaning(report)));
   return `${lines.join("\n")}\n`;
+}
+
+/** Callers whose connects never became a request: the kernel knows how many, not who. */
+function renderForeign({ refusedForeignNamespace }: DenialReport): readonly string[] {
+  if (refusedForeignNamespace === undefined || refusedForeignNamespace === 0) return [];
+  return [
+    "",
+    ...wrap(
+      "",
+      `Refused before any request: ${refusedForeignNamespace} connects from other network namespaces (containers), with "Operation not permitted". They cannot be identified and so are not served: run the caller in the host's network, or set foreignNamespaces to pass to let them out unsigned`,
+    ),
+  ];
 }
 
 export function isStale({ writtenMs }: DenialReport, nowMs: number): boolean {
