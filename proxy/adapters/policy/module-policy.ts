@@ -1,16 +1,16 @@
 // A policy module as the daemon asks it. Every failure (trap, fuel, memory, nonsense) is a deny with reason `policy-failed`; the
-// instance is dropped and the next question gets a fresh one. Who makes a module fail pays for it: see core/modules/failure-allowance.ts.
+// instance is dropped and the next question gets a fresh one. Whose calls fail or take long pays for it: see core/modules/time-allowance.ts.
 
-import { FailureAllowance } from "../../core/modules/failure-allowance.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { FAILED_ANSWER, type ModuleInForce, type ModuleReply } from "../../core/modules/policy-chain.ts";
 import type { PolicyQuestion } from "../../core/modules/policy-question.ts";
+import { costOfAnswer, TimeAllowance } from "../../core/modules/time-allowance.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { type CompiledComponent, type ComponentFault, type ComponentInstance, startComponent } from "./component-instance.ts";
 
 /** Why a question was answered `policy-failed`. */
 export interface ModuleFailure {
-  /** `not-asked`: failures took too much time lately, see the allowance. */
+  /** `not-asked`: failures and slow calls took too much time lately, see the allowance. */
   readonly kind: ComponentFault["kind"] | "refused-settings" | "not-asked";
   /** One line for people. */
   readonly message: string;
@@ -28,7 +28,10 @@ export interface ModulePolicy extends ModuleInForce {
 }
 
 const FAILED: ModuleReply = { answer: FAILED_ANSWER, failed: true };
-const NOT_ASKED: ModuleFailure = { kind: "not-asked", message: "it failed too often just now: denied without asking it" };
+const NOT_ASKED: ModuleFailure = {
+  kind: "not-asked",
+  message: "its failures and slow calls took too much time just now: denied without asking it",
+};
 
 /** Starts and configures the component once to see that it can; says in words why not. */
 export function startModulePolicy(
@@ -51,7 +54,7 @@ class RunningModule implements ModulePolicy {
   readonly #component: CompiledComponent;
   readonly #settings: Uint8Array;
   readonly #ports: ModulePolicyPorts;
-  readonly #allowance = new FailureAllowance();
+  readonly #allowance = new TimeAllowance();
   #instance: ComponentInstance | undefined;
   /** What the last start took: whoever makes an instance fail is charged for the next one, too. */
   #startMs = 0;
@@ -86,16 +89,21 @@ class RunningModule implements ModulePolicy {
 
   ask(question: PolicyQuestion): ModuleReply {
     const { userId } = question.claims;
-    if (!this.#allowance.mayAsk(userId, this.#ports.monotonicMs())) {
+    const beganMs = this.#ports.monotonicMs();
+    if (!this.#allowance.mayAsk(userId, beganMs)) {
       this.#ports.failed(NOT_ASKED);
       return FAILED;
     }
-    const beganMs = this.#ports.monotonicMs();
     const failure = this.#instance === undefined ? this.start() : undefined;
-    const answer = this.#instance?.evaluate(question);
-    if (answer?.ok) return { answer: answer.value, failed: false };
-    this.#instance = undefined;
+    const instance = this.#instance;
+    const answer = instance?.evaluate(question);
     const nowMs = this.#ports.monotonicMs();
+    if (instance !== undefined && answer?.ok) {
+      const costMs = costOfAnswer(nowMs - beganMs, instance.fuelSpent());
+      if (costMs > 0) this.#allowance.charge(userId, costMs, nowMs);
+      return { answer: answer.value, failed: false };
+    }
+    this.#instance = undefined;
     this.#allowance.charge(userId, nowMs - beganMs + this.#startMs, nowMs);
     const cause = failure ?? answer?.error;
     if (cause !== undefined) this.#ports.failed(cause);
