@@ -11,7 +11,7 @@ import { missedBounds, ratioOf, renderSection, type Section } from "./figures.ts
 import { benchFootprint } from "./footprint-bench.ts";
 import { benchMeter } from "./meter-bench.ts";
 import { benchModuleAttack } from "./module-attack-bench.ts";
-import { benchModules, benchModules } from "./module-bench.ts";
+import { benchModules } from "./module-bench.ts";
 import { benchPath } from "./path-bench.ts";
 import { benchPolicy } from "./policy-bench.ts";
 import { benchSettings } from "./settings-bench.ts";
@@ -34,7 +34,7 @@ const FULL = {
   footprint: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
   policy: { rounds: 9, callsPerRound: 10_000 },
   meter: { rounds: 9, callsPerRound: 10_000 },
-  attack: { rounds: 3, seconds: 5 },
+  attack: { rounds: 1, seconds: 10 },
   trail: { rounds: 7, seconds: 3 },
   modules: { rounds: 9, callsPerRound: 10_000, attackSeconds: 15 },
   settings: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
@@ -46,7 +46,7 @@ const QUICK: typeof FULL = {
   policy: { rounds: 5, callsPerRound: 3_000 },
   meter: { rounds: 5, callsPerRound: 3_000 },
   modules: { rounds: 5, callsPerRound: 3_000, attackSeconds: 5 },
-  attack: { rounds: 1, seconds: 3 },
+  attack: { rounds: 1, seconds: 2 },
   trail: { rounds: 2, seconds: 2 },
   settings: { rounds: 1, idleSeconds: 15, loadSeconds: 2, pollSeconds: 15 },
 };

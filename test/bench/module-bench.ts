@@ -86,14 +86,16 @@ class BenchStore implements Disposable {
 export async function benchModules({ rounds, callsPerRound, attackSeconds }: ModuleOptions): Promise<Section> {
   using store = new BenchStore();
   using workshop = new ModuleWorkshop();
-  const compiled = buildTemplate(workshop, "as");
+  const [c, compiled, rust] = [buildTemplate(workshop, "c"), buildTemplate(workshop, "as"), buildTemplate(workshop, "rust")];
   const quickjs = buildTemplate(workshop, "ts");
   return {
     title: "Policy modules in the daemon",
     how: `templates as authors get them, loaded as the daemon does; ${rounds} rounds of ${callsPerRound} calls; ${attackSeconds} s of attack`,
     figures: [
       await idleFigure(store, compiled),
+      await callFigure(store, "C", c, rounds, callsPerRound, BOUND_CALL_US),
       await callFigure(store, "AssemblyScript", compiled, rounds, callsPerRound, BOUND_CALL_US),
+      await callFigure(store, "Rust", rust, rounds, callsPerRound, BOUND_CALL_US),
       await callFigure(store, "TypeScript (QuickJS)", quickjs, rounds, Math.ceil(callsPerRound / 10), undefined),
       await loadFigure(store, "one core module", compiled, BOUND_LOAD_MS.single),
       await loadFigure(store, "QuickJS", quickjs, BOUND_LOAD_MS.quickjs),

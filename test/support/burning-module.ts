@@ -1,5 +1,6 @@
 // A policy module that obeys whoever calls it: PUT never ends, OPTIONS burns nearly the whole budget of a call and abstains, every other
-// method abstains at once. For those who look at what such a module can do to others.
+// method abstains at once. Its work is slow for its fuel: loads that wait for each other, all over its memory, so that no compiler and
+// no cache can shorten it.
 
 import { compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
 import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
@@ -10,18 +11,24 @@ import { componentFromModuleWat } from "./module-wat.ts";
 
 const PUT = 3;
 const OPTIONS = 5;
+const CHAIN =
+  "(local.set $x (i32.load (i32.and (i32.mul (i32.add (local.get $x) (local.get $left)) (i32.const 0x9E3779B1)) (i32.const 0x7ffffc))))".repeat(
+    20,
+  );
 const PROBE_TURNS = 1_000;
 /** Of the default budget. */
 const BURNT_SHARE = 0.98;
 
 function moduleOf(turns: number): Promise<Uint8Array> {
   return componentFromModuleWat({
-    evaluate: `(local $method i32) (local $left i32)
+    memory: "128 128",
+    evaluate: `(local $method i32) (local $left i32) (local $x i32)
       (local.set $method (i32.load8_u offset=1 (local.get 0)))
-      (if (i32.eq (local.get $method) (i32.const ${PUT})) (then (loop $ever (br $ever))))
+      (if (i32.eq (local.get $method) (i32.const ${PUT})) (then (loop $ever ${CHAIN} (local.set $left (i32.add (local.get $left) (i32.const 1))) (br $ever))))
       (if (i32.eq (local.get $method) (i32.const ${OPTIONS}))
         (then (local.set $left (i32.const ${turns}))
-          (loop $more (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))
+          (loop $more ${CHAIN} (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+          (i32.store (i32.const 600) (local.get $x))))
       (i32.store8 (i32.const 512) (i32.const 2))
       (i32.store (i32.const 516) (i32.const 1024)) (i32.store (i32.const 520) (i32.const 4))
       (i32.const 512)`,

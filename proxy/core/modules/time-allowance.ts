@@ -20,7 +20,7 @@ const MAX_USERS = 64;
 const ROOT = 0;
 
 /** Shorter calls are nobody's debt. */
-const SLOW_MS = 2;
+const SLOW_MS = 1;
 /** The slowest instructions need no longer for a unit; what goes beyond was time that other processes took. */
 const MOST_MS_PER_UNIT = 1.5e-6;
 
