@@ -98,8 +98,8 @@ class RunningModule implements ModulePolicy {
     const instance = this.#instance;
     const answer = instance?.evaluate(question);
     const nowMs = this.#ports.monotonicMs();
-    if (instance !== undefined && answer?.ok) {
-      const costMs = costOfAnswer(nowMs - beganMs, instance.fuelSpent());
+    if (answer?.ok) {
+      const costMs = costOfAnswer(nowMs - beganMs, instance?.fuelSpent() ?? 0);
       if (costMs > 0) this.#allowance.charge(userId, costMs, nowMs);
       return { answer: answer.value, failed: false };
     }
