@@ -7,6 +7,7 @@ import { findCgroupRoot } from "../adapters/ebpf/cgroup.ts";
 import { Libbpf } from "../adapters/ebpf/libbpf.ts";
 import { ask, askHealth } from "../adapters/inspect/ask-system.ts";
 import { hashFile, lookAt, lookInto, readSmallText } from "../adapters/inspect/file-facts.ts";
+import { readListenerOwner } from "../adapters/running-agent/listener-owner.ts";
 import { readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME } from "../adapters/storage/status-file.ts";
 import { type Config, DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
@@ -17,7 +18,7 @@ import { checkPrograms } from "../core/doctor/check-programs.ts";
 import { checkStatus } from "../core/doctor/check-status.ts";
 import { broken, doubtful, type Finding, fine, renderFindings, worstOf } from "../core/doctor/finding.ts";
 import { ENDPOINT_FACTS, ENDPOINTS } from "../core/endpoint.ts";
-import { LISTENER_PORT } from "../core/listener-address.ts";
+import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import { parseLocalRules } from "../core/local-rules.ts";
 import { escapeForTerminal } from "../core/policy-tools/terminal-text.ts";
 import { EXIT } from "./exit-code.ts";
@@ -114,6 +115,7 @@ async function examineNetwork(): Promise<readonly Finding[]> {
     // Asks the kernel's tables only: no packet leaves.
     ...addresses.map((address) => ask(["ip", "-4", "-o", "route", "get", address])),
   ]);
+  const owner = readListenerOwner(LISTENER_ADDRESS, LISTENER_PORT);
   const words = (index: number) => {
     const said = routes[index];
     if (said === undefined) return undefined;
@@ -124,6 +126,7 @@ async function examineNetwork(): Promise<readonly Finding[]> {
     nftables: nft?.code === 0 ? parseJson(nft.stdout) : undefined,
     routes: Object.fromEntries(addresses.map((address, index) => [address, words(index)])),
     listener,
+    listenerOwner: owner.kind === "user" ? owner.uid : undefined,
   });
 }
 

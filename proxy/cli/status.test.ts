@@ -23,6 +23,7 @@ function world(answers: readonly (Answer | typeof HUNG)[], epochMs: (nowMs: numb
       nowMs += answer === HUNG ? question.limitMs : 1;
       return answer === HUNG ? err({ connected: true, message: "does not answer" }) : answer;
     },
+    owner: () => ({ kind: "user", uid: 0 }),
     monotonicMs: () => nowMs,
     epochMs: () => epochMs(nowMs),
     sleep: async (ms) => {
@@ -52,6 +53,21 @@ describe("findStatus", () => {
     expect(await findStatus(3, ports)).toEqual({ exitCode: 1, line });
     expect(nowMs()).toBeGreaterThan(2_800);
     expect(nowMs()).toBeLessThan(4_500);
+  });
+
+  test.each([
+    [{ kind: "user", uid: 1000 }, "uid 1000 listens in its place"],
+    [{ kind: "nobody" }, "who answered has gone"],
+  ] as const)("T-97: an answer of somebody but root is none: %p", async (owner, words) => {
+    const { ports, questions } = world([READY]);
+    const found = await findStatus(1, { ...ports, owner: () => owner });
+    expect(found).toEqual({ exitCode: 1, line: `not ready after 1 s: the agent is not running: ${words}` });
+    // The agent must still get its notify, should it come.
+    expect(questions.every(({ notify }) => notify)).toBe(true);
+  });
+
+  test("where the kernel's tables cannot be read, the answer counts", async () => {
+    expect(await findStatus(0, { ...world([READY]).ports, owner: () => ({ kind: "unknown" }) })).toEqual({ exitCode: 0, line: "" });
   });
 
   test("without a wait it asks once, for little more than a second", async () => {

@@ -2,6 +2,7 @@
 // its exit code, so it ends in time whatever the agent does, and says why in one short line.
 
 import { type AskError, askProvision } from "../adapters/running-agent/ask-provision.ts";
+import { type ListenerOwner, readListenerOwner } from "../adapters/running-agent/listener-owner.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import type { ProvisionAnswer } from "../core/provision-answer.ts";
 import type { Result } from "../core/result.ts";
@@ -9,6 +10,7 @@ import type { Result } from "../core/result.ts";
 /** cloud-init knows 0 from everything else; people and scripts know these. */
 export const STATUS_EXIT = { ready: 0, notInTime: 1, finishedWithError: 2 } as const;
 
+const ROOT = 0;
 const PAUSE_MS = 100;
 /** A hung agent may be restarted while we wait: a question without an answer is given up and asked again. */
 const ATTEMPT_LIMIT_MS = 5_000;
@@ -23,6 +25,8 @@ export interface StatusPorts {
     readonly notify: boolean;
     readonly limitMs: number;
   }) => Promise<Result<ProvisionAnswer, AskError>>;
+  /** Whose the listener is; asked after each answer. */
+  readonly owner: () => ListenerOwner;
   /** Since this process was started. Waiting is measured by this clock alone: the other one may jump by hours at boot. */
   readonly monotonicMs: () => number;
   readonly epochMs: () => number;
@@ -44,7 +48,11 @@ export async function findStatus(waitSeconds: number, ports: StatusPorts): Promi
     const limitMs = Math.min(ATTEMPT_LIMIT_MS, waitMs + GRACE_MS - ports.monotonicMs());
     if (limitMs <= 0) break;
     const answer = await ports.ask({ tick: startTick(ports), notify, limitMs });
-    if (answer.ok) {
+    const stranger = answer.ok ? strangerAt(ports.owner()) : undefined;
+    if (stranger !== undefined) {
+      // The question that counts is the one the agent gets.
+      trouble = stranger;
+    } else if (answer.ok) {
       const { finished, errorMessage } = answer.value;
       if (finished && errorMessage === "") return { exitCode: STATUS_EXIT.ready, line: "" };
       if (finished) return { exitCode: STATUS_EXIT.finishedWithError, line: renderLine(errorMessage) };
@@ -52,12 +60,22 @@ export async function findStatus(waitSeconds: number, ports: StatusPorts): Promi
     } else {
       trouble = `the agent ${answer.error.message}`;
     }
-    if (answer.ok || answer.error.connected) notify = false;
+    if (stranger === undefined && (answer.ok || answer.error.connected)) notify = false;
     if (ports.monotonicMs() + PAUSE_MS < waitMs) await ports.sleep(PAUSE_MS);
     else break;
   } while (ports.monotonicMs() < waitMs);
   const after = waitSeconds === 0 ? "" : ` after ${waitSeconds} s`;
   return { exitCode: STATUS_EXIT.notInTime, line: renderLine(`not ready${after}: ${trouble}`) };
+}
+
+/**
+ * Any user may take the port while no agent holds it, and say that all is well. Looked at after the answer: then whoever gave it must
+ * have gone, and root's listener have come, in between. Tables that cannot be read are nothing that a user can bring about.
+ */
+function strangerAt(owner: ListenerOwner): string | undefined {
+  if (owner.kind === "unknown" || (owner.kind === "user" && owner.uid === ROOT)) return undefined;
+  if (owner.kind === "nobody") return "the agent is not running: who answered has gone";
+  return `the agent is not running: uid ${owner.uid} listens in its place`;
 }
 
 /** When this process was started, on the clock as it goes now: should the clock jump, the agent's own tick jumps with it. */
@@ -78,6 +96,7 @@ function renderLine(text: string): string {
 export async function status(waitSeconds: number): Promise<never> {
   const { exitCode, line } = await findStatus(waitSeconds, {
     ask: (question) => askProvision({ ...question, hostname: LISTENER_ADDRESS, port: LISTENER_PORT }),
+    owner: () => readListenerOwner(LISTENER_ADDRESS, LISTENER_PORT),
     monotonicMs: () => performance.now(),
     epochMs: Date.now,
     sleep: Bun.sleep,

@@ -74,6 +74,29 @@ print(subprocess.run([sys.argv[1], "--status"], stdin=subprocess.DEVNULL, stdout
   });
 });
 
+/** As a user of no importance that was there first. */
+const IMPOSTOR = `import os, socket
+os.setuid(65534)
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", 3080)); s.listen(64)
+print("up", flush=True)
+body = b'{"finished":true,"errorMessage":""}'
+while True:
+    c, _ = s.accept(); c.recv(65536)
+    c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body); c.close()`;
+
+test("T-97: another user that listens in the agent's place and says that all is well is not believed", async () => {
+  const impostor = Bun.spawn(["/usr/bin/python3", "-c", IMPOSTOR], { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+  try {
+    await impostor.stdout.getReader().read();
+    expectNotReady(await runAgentCommand(["--status"]), 0, /uid 65534 listens in its place/);
+    expectNotReady(await runAgentCommand(["--status", "--wait", "1"]), 1, /uid 65534 listens in its place/);
+  } finally {
+    impostor.kill("SIGKILL");
+    await impostor.exited;
+  }
+});
+
 function withoutTmp(command: readonly string[]): readonly string[] {
   const script = (command.at(-1) ?? "").replace("mount -t tmpfs -o ro none /tmp && ", "");
   return [...command.slice(0, -1), script];

@@ -16,6 +16,8 @@ export interface NetworkFacts {
   readonly routes: Readonly<Record<string, { readonly ok: boolean; readonly words: string } | undefined>>;
   /** Status of `GET /health` on the listener, or why there is no answer. */
   readonly listener: { readonly kind: "answers"; readonly status: number } | { readonly kind: "silent"; readonly why: string };
+  /** User id of who made the listening socket; undefined when there is none, or it cannot be told. */
+  readonly listenerOwner: number | undefined;
 }
 
 const LISTENER = { address: LISTENER_ADDRESS, port: LISTENER_PORT };
@@ -83,8 +85,14 @@ function checkRoutes(facts: NetworkFacts): readonly Finding[] {
   });
 }
 
-function checkListener({ listener }: NetworkFacts): Finding {
+function checkListener({ listener, listenerOwner = ROOT }: NetworkFacts): Finding {
   const where = `${LISTENER.address}:${LISTENER.port}`;
+  if (listenerOwner !== ROOT)
+    return broken(
+      "listener",
+      `${where} is held by uid ${listenerOwner}, want root`,
+      "that is not this agent: end what listens there (ss -ltnp 'sport = :3080'), then start the agent; its socket unit keeps the port from others",
+    );
   const journal = "systemctl status azure-proxy-agent, journalctl -u azure-proxy-agent";
   if (listener.kind === "silent")
     return broken("listener", `${where}: ${listener.why}`, `start the agent; ${journal} tell why it is not there`);

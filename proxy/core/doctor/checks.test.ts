@@ -131,6 +131,7 @@ describe("checkNetwork", () => {
       "169.254.169.254": { ok: true, words: "via 10.0.0.1" },
     },
     listener: { kind: "answers", status: 200 },
+    listenerOwner: 0,
   };
   test("all is well", () => expect(worstOf(checkNetwork(good))).toBe("ok"));
   test.each<[string, Partial<NetworkFacts>, string]>([
@@ -143,6 +144,7 @@ describe("checkNetwork", () => {
     ["listener", { listener: { kind: "silent", why: "nobody listens" } }, "fail"],
     ["listener", { listener: { kind: "answers", status: 503 } }, "warn"],
     ["listener", { listener: { kind: "answers", status: 404 } }, "fail"],
+    ["listener", { listenerOwner: 1000 }, "fail"],
   ])("%s with %p: %s", (check, change, health) => expect(healthOf(checkNetwork({ ...good, ...change }), check)).toBe(health));
 });
 
