@@ -43,16 +43,17 @@ import { makePrepareRules } from "./prepare-rules.ts";
 import { makeProvisionedTags } from "./provisioned-tags.ts";
 import { makeProvisioning } from "./provisioning.ts";
 import { makeQuietTime } from "./quiet-time.ts";
-import { makeRedirectSwitch } from "./redirect.ts";
+import { makeRedirectSwitch, type RedirectSwitch } from "./redirect.ts";
 import { makeRedirectPart } from "./redirect-check.ts";
 import { makeRequestLines } from "./request-lines.ts";
 import { makeStartTiming } from "./start-timing.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
 import { makeStatusWriter } from "./status-writer.ts";
+import { runStopSteps } from "./stop-steps.ts";
 import { lastArrivals, lockInstance, openDoor, settledWithin, staysForSuccessor, WARM_START_MS } from "./takeover.ts";
 import { makeTelemetryService } from "./telemetry-service.ts";
-import { startWatchdog } from "./watchdog.ts";
+import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
 /** While the agent is young and nothing is settled yet, the host is asked every second. */
 const YOUNG_MS = 300_000;
@@ -94,6 +95,9 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const sinceStart = () => Math.round(monotonicMs() - startedMs);
   const timing = makeStartTiming(log, monotonicMs);
   timing.mark("runtime and config");
+  // Before anything of the folders is touched: a second agent must not remove what the first one's readers look for.
+  const locked = lockInstance(config.latchKeyFolder, config.pinFolder, log);
+  if (!locked.ok) return err({ kind: "listener", message: locked.error });
   const provisioning = makeProvisioning({
     monotonicMs,
     epochMs: Date.now,
@@ -110,6 +114,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   let listener: Listener | undefined;
   let requests = 0;
   let stopping = false;
+  let watchdog: Watchdog | undefined;
   const metrics = makeMetricsService(config, log, {
     versions: { version: environment.version, bun: Bun.version },
     snapshot: () => keeper.snapshot(),
@@ -124,8 +129,6 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   statusParts.add(trail.statusPart);
 
   // ---- the door: there before anything can be redirected to it, opened at the end ----------------------------------
-  const locked = lockInstance(config.latchKeyFolder, config.pinFolder, log);
-  if (!locked.ok) return err({ kind: "listener", message: locked.error });
   const door = openDoor(process.env, LISTENER_ADDRESS, LISTENER_PORT);
   if (!door.ok) return err({ kind: "listener", message: door.error });
   const socket = door.value;
@@ -214,6 +217,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     current: currentStatus,
     eachTime: () => telemetry?.tick(),
     log,
+    monotonicMs,
   });
   function keeperChanged(): void {
     // A loss counts at once; readiness with the end of the poll, when the redirect is in place, too.
@@ -254,6 +258,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       polled();
       if (!stopping) tellProvisioning();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
+      watchdog?.afterPoll();
+      statusWriter.afterPoll();
       quietTime.afterPoll();
     },
     intervalMs: () => {
@@ -331,12 +337,13 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
 
   provisioning.setListener(true, listenerMessage);
   tellProvisioning();
-  const watchdog = startWatchdog(notify.watchdogMs, listenerMessage, {
+  watchdog = startWatchdog(notify.watchdogMs, listenerMessage, {
     probe: () => probeListener({ address: LISTENER_ADDRESS, port: LISTENER_PORT }, PROBE_MS),
     isLoopStalled: () => loop.stalledMs() > 0,
     alive: () => void notify.send("WATCHDOG=1"),
     log,
     changed: statusChanged,
+    monotonicMs,
   });
   statusParts.add(watchdog.part);
   notify.send("READY=1", `STATUS=serving on ${LISTENER_ADDRESS}:${LISTENER_PORT}`);
@@ -350,27 +357,33 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       stopping = true;
       loop.stop();
       provisioning.stop();
-      watchdog.stop();
+      watchdog?.stop();
       const stays = staysForSuccessor(socket, redirector.notPinned);
       notify.send("STOPPING=1", stays ? "STATUS=stopping, the redirect stays for a successor" : "STATUS=stopping");
       const telemetryStopped = telemetry?.stop();
-      // New connections wait for the successor, or go their direct way from here on; those that are here are still answered.
-      if (!stays) {
-        redirect.release();
-        await lastArrivals();
-      }
-      await listening.value.stop(STOP_GRACE_MS);
-      modules[Symbol.dispose]();
-      await trail.stop();
-      await metricsStarted;
-      await metrics.stop();
-      lines.settle();
-      await telemetryStopped;
-      statusWriter.stop();
-      if (stays) redirector.leave();
-      else redirector[Symbol.dispose]();
+      await runStopSteps(
+        [
+          // New connections wait for the successor, or go their direct way from here on; those that are here are still answered.
+          { what: "redirect", run: () => (stays ? undefined : letGo(redirect)) },
+          { what: "listener", run: () => listening.value.stop(STOP_GRACE_MS) },
+          { what: "modules", run: () => modules[Symbol.dispose]() },
+          { what: "decision trail", run: () => trail.stop() },
+          { what: "metrics", run: () => metricsStarted.then(() => metrics.stop()) },
+          { what: "request lines", run: () => lines.settle() },
+          { what: "telemetry", run: () => telemetryStopped },
+          { what: "status", run: () => statusWriter.stop() },
+          { what: "programs", run: () => (stays ? redirector.leave() : redirector[Symbol.dispose]()) },
+        ],
+        log,
+      );
     },
   });
+}
+
+/** Connects that are under way still arrive. */
+async function letGo(redirect: Pick<RedirectSwitch, "release">): Promise<void> {
+  redirect.release();
+  await lastArrivals();
 }
 
 /** Runs it later without keeping the process up; the function returned cancels it. */

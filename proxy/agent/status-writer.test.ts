@@ -5,9 +5,15 @@ import { join } from "node:path";
 import { makeStatusWriter } from "./status-writer.ts";
 
 function makeStage(folder: string) {
-  const seen = { asked: 0, errors: [] as string[] };
+  const seen = { asked: 0, errors: [] as string[], nowMs: 0 };
   const log = { error: (event: string) => void seen.errors.push(event), warn() {}, info() {}, debug() {} };
-  const writer = makeStatusWriter({ folder, current: () => ({ writes: ++seen.asked }), eachTime: () => {}, log });
+  const writer = makeStatusWriter({
+    folder,
+    current: () => ({ writes: ++seen.asked }),
+    eachTime: () => {},
+    log,
+    monotonicMs: () => seen.nowMs,
+  });
   return { seen, writer };
 }
 
@@ -38,4 +44,16 @@ test("a folder that is none is told, and told no more once it works", () => {
   writer.stop();
   expect(writer.failure()).toBeUndefined();
   rmSync(parent, { recursive: true });
+});
+
+test("once a minute, with a poll that comes anyway", () => {
+  const folder = mkdtempSync(join(tmpdir(), "apa-status-"));
+  const { seen, writer } = makeStage(folder);
+  for (let poll = 0; poll <= 12; poll += 1) {
+    seen.nowMs = poll * 15_050;
+    writer.afterPoll();
+  }
+  expect(seen.asked).toBe(3);
+  writer.stop();
+  rmSync(folder, { recursive: true });
 });

@@ -9,26 +9,33 @@ export interface StatusWriterPorts {
   /** Runs with every minute's write, so that what is due each minute needs no timer of its own. */
   readonly eachTime: () => void;
   readonly log: Log;
+  readonly monotonicMs: () => number;
 }
 
 export interface StatusWriter {
   /** Changes come in bursts (rules, key, redirect within one poll): one write serves them all. */
   changed(): void;
+  /** The agent is awake anyway: a write that is due before long is done now, and the timer sleeps on. */
+  afterPoll(): void;
   /** Why the last write failed; undefined when it did not. */
   failure(): string | undefined;
   /** Writes for the last time. */
   stop(): void;
 }
 
-const INTERVAL_MS = 60_000;
+/** At the latest; usually a poll comes a little before. */
+const INTERVAL_MS = 65_000;
+const EARLY_MS = 55_000;
 const BURST_MS = 50;
 
-export function makeStatusWriter({ folder, current, eachTime, log }: StatusWriterPorts): StatusWriter {
+export function makeStatusWriter({ folder, current, eachTime, log, monotonicMs }: StatusWriterPorts): StatusWriter {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let failure: string | undefined;
   let stopped = false;
+  let wroteMs = monotonicMs();
 
   function write(): void {
+    wroteMs = monotonicMs();
     eachTime();
     schedule(INTERVAL_MS);
     const written = writeStatusFile(folder, current());
@@ -43,6 +50,9 @@ export function makeStatusWriter({ folder, current, eachTime, log }: StatusWrite
 
   return {
     changed: () => schedule(BURST_MS),
+    afterPoll() {
+      if (!stopped && monotonicMs() - wroteMs >= EARLY_MS) write();
+    },
     failure: () => failure,
     stop() {
       stopped = true;

@@ -12,24 +12,39 @@ export interface WatchdogPorts {
   readonly alive: () => void;
   readonly log: Log;
   readonly changed: () => void;
+  readonly monotonicMs: () => number;
 }
 
 export interface Watchdog {
   readonly part: StatusPart;
-  /** One look; the timer does it by itself. */
+  /** One look; it comes by itself. */
   look(): Promise<void>;
+  /** The agent is awake anyway: a look that is due before long is had now, and the timer sleeps on. */
+  afterPoll(): void;
   stop(): void;
 }
 
 /** Without a service manager that wants to know, still for the status. */
 const DEFAULT_EVERY_MS = 60_000;
+/** A look may come this much sooner than it must. */
+const EARLY = 0.7;
 
 /** @param watchdogMs - after so long without a sign of life the service manager restarts us */
 export function startWatchdog(watchdogMs: number | undefined, message: string, ports: WatchdogPorts): Watchdog {
   let problem = "";
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let lookedMs = ports.monotonicMs();
+  let stopped = false;
   const everyMs = watchdogMs === undefined ? DEFAULT_EVERY_MS : Math.min(DEFAULT_EVERY_MS, watchdogMs / 2);
 
+  function schedule(): void {
+    clearTimeout(timer);
+    if (!stopped) timer = setTimeout(() => void look(), everyMs);
+  }
+
   async function look(): Promise<void> {
+    lookedMs = ports.monotonicMs();
+    schedule();
     const answered = await ports.probe();
     const hangs = ports.isLoopStalled() ? "the loop that follows the host hangs" : "";
     const found = answered ? hangs : "the listener does not answer a connection";
@@ -41,10 +56,16 @@ export function startWatchdog(watchdogMs: number | undefined, message: string, p
     ports.changed();
   }
 
-  const timer = setInterval(() => void look(), everyMs);
+  schedule();
   return {
     look,
-    stop: () => clearInterval(timer),
+    afterPoll() {
+      if (!stopped && ports.monotonicMs() - lookedMs >= everyMs * EARLY) void look();
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
     part: {
       name: "liveness",
       module: "proxyListenerStatus",

@@ -209,9 +209,13 @@ describe("a second agent", () => {
   test("T-84: refuses to start and names the first, with the same socket or a port of its own", async () => {
     const manager = keepSocket();
     const world = await openWorld(manager);
+    const tags = ["status.tag", "provisioned.tag"].map((name) => join(world.folder, "keys", name));
+    await world.agent.line("provisioned");
     const second = manager.start(world.configPath);
     expect(await second.process.exited).toBe(75);
     await Bun.sleep(50);
+    // Boot tools read them: they speak of the agent that runs.
+    expect(tags.map((path) => existsSync(path))).toEqual([true, true]);
     expect(second.stderr).toContain(`another azure-proxy-agent runs as process ${world.agent.pid}`);
     expect((await curl(IMDS_INSTANCE)).status).toBe(200);
   });

@@ -1,0 +1,29 @@
+// Goes down in order. What fails or hangs on the way must not keep what comes after it from being done: at the end stands the redirect,
+// and an agent that never ends leaves callers waiting at a door that nobody opens.
+
+import type { Log } from "../core/ports.ts";
+
+export interface StopStep {
+  readonly what: string;
+  readonly run: () => unknown;
+}
+
+/** More than any step takes that works; all of them together stay below what the service manager waits. */
+const STEP_LIMIT_MS = 12_000;
+
+/** Runs one step after the other, also after one that threw or took too long. Never rejects. */
+export async function runStopSteps(steps: readonly StopStep[], log: Log, limitMs = STEP_LIMIT_MS): Promise<void> {
+  for (const { what, run } of steps) {
+    const { promise: late, resolve } = Promise.withResolvers<"late">();
+    const timer = setTimeout(resolve, limitMs, "late");
+    try {
+      if ((await Promise.race([run(), late])) === "late") log.error("stop-step-hangs", { step: what, limitMs });
+    } catch (error) {
+      log.error("internal-error", {
+        where: `stop, ${what}`,
+        message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+    }
+    clearTimeout(timer);
+  }
+}
