@@ -16,7 +16,7 @@ import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
 import { takeNotify } from "../adapters/service/notify.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
-import { STATUS_FILE_NAME } from "../adapters/storage/status-file.ts";
+import { STATUS_FILE_NAME, writeStatusFile } from "../adapters/storage/status-file.ts";
 import { ENDPOINTS } from "../core/endpoint.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import type { Admission, Log, Peer, RedirectCounters, Redirector } from "../core/ports.ts";
@@ -213,8 +213,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   });
   if (telemetry !== undefined) statusParts.add(telemetry.part);
   const statusWriter = makeStatusWriter({
-    folder: config.statusFolder,
     current: currentStatus,
+    write: (status) => writeStatusFile(config.statusFolder, status),
     eachTime: () => telemetry?.tick(),
     log,
     monotonicMs,

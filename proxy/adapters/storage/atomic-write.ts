@@ -3,6 +3,7 @@
 
 import { randomBytes } from "node:crypto";
 import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { err, ok, type Result } from "../../core/result.ts";
 
@@ -18,7 +19,7 @@ export interface WriteError {
  * @param sync - wait until the content is on disk (keys); otherwise only atomicity is promised
  */
 export function writeAtomically(path: string, content: string | Uint8Array, mode: number, sync: boolean): Result<void, WriteError> {
-  const temporary = join(dirname(path), `.${randomBytes(8).toString("hex")}.tmp`);
+  const temporary = temporaryBeside(path);
   let descriptor: number | undefined;
   try {
     // "wx": a file or link that somebody placed there is never followed.
@@ -38,6 +39,29 @@ export function writeAtomically(path: string, content: string | Uint8Array, mode
     rmSync(temporary, { force: true });
     return err(writeErrorFrom(path, error));
   }
+}
+
+/** The same without a wait for the disk on the caller's side, which may be in the midst of requests. Not synced. Never rejects. */
+export async function writeAtomicallyBeside(path: string, content: string, mode: number): Promise<Result<void, WriteError>> {
+  const temporary = temporaryBeside(path);
+  let file: FileHandle | undefined;
+  try {
+    file = await open(temporary, "wx", mode);
+    await file.chmod(mode);
+    await file.writeFile(content);
+    await file.close();
+    file = undefined;
+    await rename(temporary, path);
+    return ok(undefined);
+  } catch (error) {
+    await file?.close().catch(() => {});
+    await rm(temporary, { force: true }).catch(() => {});
+    return err(writeErrorFrom(path, error));
+  }
+}
+
+function temporaryBeside(path: string): string {
+  return join(dirname(path), `.${randomBytes(8).toString("hex")}.tmp`);
 }
 
 export function writeErrorFrom(path: string, error: unknown): WriteError {
