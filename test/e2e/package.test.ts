@@ -1,0 +1,275 @@
+// The package, as image builders and administrators meet it: installed into an image, booted, upgraded under load, removed, purged, and in
+// exchange with the package of the reference agent. dpkg and systemd are the real ones, on a root of the test's own.
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Subprocess } from "bun";
+import { HostControlClient } from "../host/control-client.ts";
+import { attachedPrograms } from "../support/attached-programs.ts";
+import { buildReferencePackage, STAND_IN_ANSWER } from "../support/reference-package.ts";
+import { requireSandbox } from "../support/sandbox.ts";
+import { curl, IMDS_INSTANCE, runProgram } from "../support/world.ts";
+
+const { cgroupPath } = requireSandbox();
+const PROJECT = join(import.meta.dir, "../..");
+const SERVICE = "azure-proxy-agent.service";
+const SOCKET = "azure-proxy-agent.socket";
+const CONFIG = "/etc/azure/proxy-agent.json";
+const LINKS = [`./multi-user.target.wants/${SERVICE}`, `./sockets.target.wants/${SOCKET}`];
+
+let folder: string;
+let host: Subprocess;
+let hostControl: HostControlClient;
+let machine: Subprocess;
+let init = 0;
+/** By what they are for: names of files in /packages of the machine. */
+let packages: { readonly first: string; readonly second: string; readonly olderStandIn: string; readonly newerStandIn: string };
+
+/** Runs a command on the machine. */
+async function inside(...command: readonly string[]) {
+  const ended = await runProgram(
+    ["nsenter", `--target=${init}`, "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--", ...command],
+    undefined,
+    90_000,
+  );
+  return { ...ended, stdout: ended.stdout.trim() };
+}
+
+/** Runs dpkg on the machine, as unattended upgrades do: nobody answers a question, changed configuration stays. */
+async function dpkg(...words: readonly string[]): Promise<void> {
+  const ended = await inside("dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", ...words);
+  if (ended.code !== 0) throw new Error(`dpkg ${words.join(" ")} ended with ${ended.code}: ${ended.stdout}\n${ended.stderr}`);
+}
+
+const install = (name: string) => dpkg("--install", `/packages/${name}`);
+
+async function property(unit: string, name: string): Promise<string> {
+  return (await inside("systemctl", "show", "--value", "--property", name, unit)).stdout;
+}
+
+const states = async () => [await property(SERVICE, "ActiveState"), await property(SOCKET, "ActiveState")];
+const links = async () =>
+  (
+    await inside(
+      "sh",
+      "-c",
+      "cd /etc/systemd/system && find . -path ./machine.target.wants -prune -o -type l -name 'azure-proxy-agent.*' -print | sort",
+    )
+  ).stdout
+    .split("\n")
+    .filter((line) => line !== "");
+const exists = async (path: string) => (await inside("test", "-e", path)).code === 0;
+const pinned = async () => (await inside("find", "/sys/fs/bpf", "-mindepth", "1", "-not", "-name", "*.debug")).stdout;
+const answerOfPort = async () => (await curl("http://127.0.0.1:3080/")).body;
+const status = () => inside("azure-proxy-agent", "--status", "--wait", "20");
+
+async function eventually(what: string, holds: () => Promise<boolean>, limitMs = 15_000): Promise<void> {
+  const endMs = Date.now() + limitMs;
+  while (!(await holds())) {
+    if (Date.now() > endMs) throw new Error(`did not happen in time: ${what}; ${(await inside("tail", "-20", "/run/agent.log")).stdout}`);
+    await Bun.sleep(50);
+  }
+}
+
+const isServed = () => eventually("IMDS answers 200", async () => (await curl(IMDS_INSTANCE)).status === 200);
+
+/** A stand-in is up before it listens. */
+async function standInServes(): Promise<void> {
+  await eventually("the stand-in answers", async () => (await answerOfPort()) === STAND_IN_ANSWER);
+  expect(await states()).toEqual(["active", "inactive"]);
+}
+
+/** No program attached, nothing pinned, nobody at the door, and requests go their direct way. */
+async function expectNothingLeft(): Promise<void> {
+  expect(attachedPrograms(cgroupPath)).toEqual([]);
+  expect(await pinned()).toBe("");
+  expect(await states()).toEqual(["inactive", "inactive"]);
+  expect((await curl(IMDS_INSTANCE)).status).toBe(401);
+}
+
+async function buildPackage(suffix: string): Promise<string> {
+  const out = join(folder, `out${suffix}`);
+  const built = await runProgram([join(PROJECT, "scripts/build-deb"), "--compression", "none", "--suffix", suffix, "--out", out]);
+  if (built.code !== 0) throw new Error(`cannot build the package: ${built.stderr}`);
+  const [name = ""] = readdirSync(out);
+  return join(out, name);
+}
+
+beforeAll(async () => {
+  for (const program of ["/usr/lib/systemd/systemd", "/usr/bin/dpkg-deb", "/usr/bin/deb-systemd-helper"])
+    if (!existsSync(program)) throw new Error(`this test runs systemd and dpkg: found no "${program}"`);
+  folder = mkdtempSync(join(tmpdir(), "apa-package-"));
+  const control = join(folder, "control.sock");
+  host = Bun.spawn([process.execPath, join(PROJECT, "test/host/main.ts"), "--control", control], { stdin: "ignore", stdout: "ignore" });
+  const built = {
+    first: await buildPackage("+test1"),
+    second: await buildPackage("+test2"),
+    olderStandIn: await buildReferencePackage(folder, "0.0.9-0ubuntu1"),
+    newerStandIn: await buildReferencePackage(folder, "1.0.30-0ubuntu6"),
+  };
+  packages = Object.fromEntries(
+    Object.entries(built).map(([key, path]) => [key, path.slice(path.lastIndexOf("/") + 1)]),
+  ) as typeof packages;
+  hostControl = new HostControlClient(control);
+  await hostControl.waitUntilUp(10_000);
+  const { first, ...others } = built;
+  machine = Bun.spawn(
+    [
+      join(PROJECT, "test/support/package-machine"),
+      join(folder, "machine"),
+      join(folder, "image.log"),
+      first,
+      ...Object.values(others),
+      join(PROJECT, "debian/tests"),
+      join(PROJECT, "docs/examples"),
+    ],
+    { stdin: "ignore", stdout: "ignore", stderr: "inherit" },
+  );
+  await eventually(
+    "systemd is up",
+    async () => {
+      const children = readFileSync(`/proc/${machine.pid}/task/${machine.pid}/children`, "utf8").trim();
+      init = Number(children.split(" ")[0] ?? 0);
+      if (init === 0 || !readFileSync(`/proc/${init}/cmdline`, "utf8").includes("machine.target")) return false;
+      return (await inside("systemctl", "is-system-running")).stdout === "running";
+    },
+    40_000,
+  );
+}, 90_000);
+
+afterAll(async () => {
+  machine?.kill("SIGKILL");
+  host?.kill("SIGTERM");
+  await Promise.all([machine?.exited, host?.exited]);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe("the package", () => {
+  test("installs into an image without systemd, and the first boot starts service and socket", async () => {
+    const log = readFileSync(join(folder, "image.log"), "utf8");
+    expect(log).toContain("\nexit 0\n");
+    expect(log.trimEnd().split("\n").slice(-2)).toEqual(LINKS);
+    expect(await states()).toEqual(["active", "active"]);
+    expect(await status()).toMatchObject({ code: 0, stdout: "" });
+    await isServed();
+  }, 60_000);
+
+  test("its own tests pass", async () => {
+    const prepared = await inside(
+      "sh",
+      "-c",
+      "mkdir -p /source/debian /source/docs && cp -r /packages/tests /source/debian && cp -r /packages/examples /source/docs",
+    );
+    expect(prepared.code).toBe(0);
+    for (const name of ["tools", "service"]) {
+      const ended = await inside("sh", "-c", `cd /source && exec debian/tests/${name}`);
+      expect({ name, code: ended.code, stderr: ended.stderr }).toMatchObject({ name, code: 0 });
+    }
+    await isServed();
+  }, 60_000);
+
+  test("T-80: an upgrade under load loses nothing, does not close the socket, and keeps a changed config", async () => {
+    await inside("sed", "-i", 's/"monitorIntervalInSeconds": 60/"monitorIntervalInSeconds": 61/', CONFIG);
+    const [door, process_] = [await property(SOCKET, "InvocationID"), await property(SERVICE, "MainPID")];
+    const callers = Bun.spawn(["/usr/bin/python3", join(PROJECT, "test/support/steady-callers.py"), "root", "200", "200"], {
+      stdin: "pipe",
+      stdout: "pipe",
+    });
+    await Bun.sleep(300);
+    await install(packages.second);
+    await Bun.sleep(300);
+    callers.stdin.end();
+    const tally = JSON.parse(await new Response(callers.stdout).text());
+    expect(tally).toMatchObject({ lost: [], lostCount: 0 });
+    expect(tally.counts.new).toBeGreaterThan(20);
+    expect(await property(SOCKET, "InvocationID")).toBe(door);
+    expect(await property(SERVICE, "MainPID")).not.toBe(process_);
+    expect(await states()).toEqual(["active", "active"]);
+    expect((await inside("cat", CONFIG)).stdout).toContain('"monitorIntervalInSeconds": 61');
+  }, 120_000);
+
+  test("an upgrade leaves alone what was disabled", async () => {
+    await inside("systemctl", "disable", "--now", SERVICE);
+    await eventually("the socket is closed", async () => (await property(SOCKET, "ActiveState")) === "inactive");
+    await install(packages.first);
+    expect(await links()).toEqual([]);
+    await expectNothingLeft();
+    await inside("systemctl", "enable", "--now", SERVICE);
+    await isServed();
+  }, 60_000);
+
+  test("T-17: removing it takes the redirect off and keeps keys and config; installing it again finds them", async () => {
+    const keys = (await inside("find", "/var/lib/azure-proxy-agent/keys", "-name", "*.key")).stdout;
+    expect(keys).not.toBe("");
+    await dpkg("--remove", "azure-proxy-agent");
+    await expectNothingLeft();
+    expect(await exists("/usr/sbin/azure-proxy-agent")).toBe(false);
+    expect(await exists("/var/lib/azure-proxy-agent/audit")).toBe(true);
+    await install(packages.second);
+    expect(await status()).toMatchObject({ code: 0 });
+    await isServed();
+    expect((await inside("find", "/var/lib/azure-proxy-agent/keys", "-name", "*.key")).stdout).toBe(keys);
+    expect((await inside("cat", CONFIG)).stdout).toContain('"monitorIntervalInSeconds": 61');
+    expect(await links()).toEqual(LINKS);
+  }, 60_000);
+
+  test("purging it forgets everything but what the operator put beside it", async () => {
+    await inside("sh", "-c", "mkdir -p /etc/azure/proxy-agent.d/trusted-keys && touch /etc/azure/proxy-agent.d/trusted-keys/ours.pub");
+    await dpkg("--purge", "azure-proxy-agent");
+    await expectNothingLeft();
+    for (const path of [
+      CONFIG,
+      "/var/lib/azure-proxy-agent",
+      "/var/log/azure-proxy-agent",
+      "/run/azure-proxy-agent",
+      "/usr/lib/azure-proxy-agent",
+    ])
+      expect([path, await exists(path)]).toEqual([path, false]);
+    expect(await links()).toEqual([]);
+    expect((await inside("find", "/var/lib/systemd", "-name", "azure-proxy-agent*")).stdout).toBe("");
+    expect(await exists("/etc/azure/proxy-agent.d/trusted-keys/ours.pub")).toBe(true);
+  }, 60_000);
+});
+
+describe("with the package of another agent of this name", () => {
+  test.each([
+    ["older", () => packages.olderStandIn],
+    ["newer", () => packages.newerStandIn],
+  ])(
+    "takes the place of one that is %s, with its changed config, and gives it back",
+    async (_which, standIn) => {
+      await install(standIn());
+      await standInServes();
+      await inside("sed", "-i", 's/"pollKeyStatusIntervalInSeconds": 15/"pollKeyStatusIntervalInSeconds": 2/', CONFIG);
+
+      // The key of before was purged, and a host hands out no second one as long as it has that.
+      await hostControl.startIncarnation();
+      await install(packages.first);
+      expect(await states()).toEqual(["active", "active"]);
+      expect(await status()).toMatchObject({ code: 0, stdout: "" });
+      await isServed();
+      expect(await links()).toEqual(LINKS);
+      expect((await inside("cat", CONFIG)).stdout).toContain('"pollKeyStatusIntervalInSeconds": 2,');
+      for (const unit of [SERVICE, SOCKET]) expect([unit, await exists(`/usr/lib/systemd/system/${unit}`)]).toEqual([unit, true]);
+
+      await install(standIn());
+      await standInServes();
+      expect(attachedPrograms(cgroupPath)).toEqual([]);
+      expect(await pinned()).toBe("");
+      expect(await links()).toEqual([LINKS[0] ?? ""]);
+      await dpkg("--purge", "azure-proxy-agent");
+    },
+    60_000,
+  );
+
+  test("starts nothing where the other agent's service was disabled", async () => {
+    await install(packages.olderStandIn);
+    await inside("systemctl", "disable", "--now", SERVICE);
+    await install(packages.first);
+    expect(await links()).toEqual([]);
+    await expectNothingLeft();
+    await dpkg("--purge", "azure-proxy-agent");
+  }, 60_000);
+});
