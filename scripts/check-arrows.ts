@@ -19,8 +19,9 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   koffi: ["proxy/adapters/native/"],
   "@koromix/": ["proxy/adapters/native/"],
   hono: ["proxy/adapters/local/"],
-  // Rule sets inside components, and records of the decision trail: two formats of ours in one encoding.
-  "cbor-x": ["proxy/adapters/policy/", "proxy/adapters/trail/"],
+  // Rule sets inside components, and records of the decision trail: two formats of ours in one encoding. Not its main entry: that looks
+  // for a native addon at run time, in the folder the program was built in, which on another machine may be anybody's.
+  "cbor-x/index-no-eval": ["proxy/adapters/policy/", "proxy/adapters/trail/"],
 };
 
 /** The only adapter others may import: it loads the one native module that two of them speak through. */

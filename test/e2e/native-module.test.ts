@@ -1,11 +1,13 @@
 // The compiled program must find its native module from any directory, without an environment and without a file in /tmp.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const NATIVE = join(import.meta.dir, "../../proxy/adapters/native");
+const ROOT = join(import.meta.dir, "../..");
+const AGENT = join(ROOT, "dist/azure-proxy-agent");
 const BUILD_MS = 60_000;
 
 let folder = "";
@@ -54,5 +56,10 @@ describe("a compiled program", () => {
     expect(report.mapped).toContain("/memfd:koffi");
     expect(own()).toEqual(before);
     expect(report.grown).toBeGreaterThan(2);
+  });
+
+  test("T-70: the agent knows no path of the tree it was built in: whoever owns that place elsewhere would give root code to run", () => {
+    const found = readFileSync(AGENT).indexOf(`${ROOT}/node_modules`);
+    expect(found).toBe(-1);
   });
 });

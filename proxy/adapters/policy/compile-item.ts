@@ -1,7 +1,7 @@
 // From a rule item to a component: the whole way, in one place, for the daemon itself and for the process it starts for large
 // rule sets. The daemon answers requests between two events of one thread; compiling a thousand rules there would hold them up.
 
-import { decode, encode } from "cbor-x";
+import { decode, encode } from "cbor-x/index-no-eval";
 import type { Endpoint } from "../../core/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { parseRuleItem, renderRuleError, usesExecutableHashes } from "../../core/rules.ts";

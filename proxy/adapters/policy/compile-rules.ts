@@ -1,7 +1,7 @@
 // Compiles a rule set to a policy component: the prebuilt engine, the rule set's lookup tables as one more data segment, and the
 // rule set itself in a custom section for people and tools. The same rule set always gives the same file; no jco is needed.
 
-import { decode, Encoder } from "cbor-x";
+import { decode, Encoder } from "cbor-x/index-no-eval";
 import type { Endpoint } from "../../core/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { RuleSet } from "../../core/rules.ts";

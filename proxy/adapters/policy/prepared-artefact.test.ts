@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { encode } from "cbor-x";
+import { encode } from "cbor-x/index-no-eval";
 import { seededRandom } from "../../../test/support/random.ts";
 import type { CoreItem, LiftedFunction, PreparedComponent } from "../../core/wasm/component-plan.ts";
 import { decodePrepared, encodePrepared } from "./prepared-artefact.ts";

@@ -1,7 +1,7 @@
 // A checked and metered component as the bytes that the module store keeps: CBOR with one spelling. Decoding takes nothing on trust,
 // although the bytes are known by their hash: every index must lead to something earlier, every name and kind must be one that is known.
 
-import { Decoder, Encoder } from "cbor-x";
+import { Decoder, Encoder } from "cbor-x/index-no-eval";
 import { isObject } from "../../core/json-text.ts";
 import { MEMORY_PAGE_BYTES } from "../../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../../core/result.ts";

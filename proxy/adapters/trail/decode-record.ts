@@ -1,7 +1,7 @@
 // Reads what encode-record.ts wrote, from bytes that may be anybody's: undefined for everything that is no record of ours, never an
 // exception.
 
-import { Decoder } from "cbor-x";
+import { Decoder } from "cbor-x/index-no-eval";
 import { METHODS, renderCanonical } from "../../core/canonical-request.ts";
 import { ENDPOINTS } from "../../core/endpoint.ts";
 import type { DecisionRecord, RecordedCaller, Recovery, TrailRecord } from "../../core/trail/trail-record.ts";

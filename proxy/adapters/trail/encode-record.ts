@@ -1,7 +1,7 @@
 // Records of the decision trail as CBOR: arrays with the members in fixed places, because a record is written for each request.
 // decode-record.ts is the other direction; docs/decision-trail.md has the places.
 
-import { Encoder } from "cbor-x";
+import { Encoder } from "cbor-x/index-no-eval";
 import type { Caller } from "../../core/caller.ts";
 import { METHODS } from "../../core/canonical-request.ts";
 import { ENDPOINTS } from "../../core/endpoint.ts";
