@@ -271,6 +271,7 @@ function findMemory(instances: readonly Exports[], item: CoreItem): WebAssembly.
   return found;
 }
 
+/** Traps are told with a piece of our own program behind them, which is of no use to anybody. */
 function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? error.message.replace(/ \(evaluating '[^\n]*'\)$/, "") : String(error);
 }

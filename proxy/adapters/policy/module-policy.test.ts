@@ -102,6 +102,8 @@ describe("startModulePolicy", () => {
       failed: true,
     });
     expect(failures.map(({ kind }) => kind)).toEqual(["trapped", "trapped"]);
+    // Nothing of our own program is told.
+    for (const { message } of failures) expect(message).toBe("Unreachable code should not be executed; its memory is at the limit");
   });
 
   test("T-134: a user whose failures take too long is denied without asking for a while; others are asked", async () => {

@@ -1,5 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { costOfAnswer, PAUSE, TimeAllowance, TOTAL_BURST_MS, TOTAL_SHARE, USER_BURST_MS, USER_SHARE } from "./time-allowance.ts";
+import {
+  costOfAnswer,
+  PAUSE,
+  PAUSE_FROM_MS,
+  TimeAllowance,
+  TOTAL_BURST_MS,
+  TOTAL_SHARE,
+  USER_BURST_MS,
+  USER_SHARE,
+} from "./time-allowance.ts";
 
 describe("TimeAllowance", () => {
   test("a few failures cost nothing; then the user waits, and only that user", () => {
@@ -13,13 +22,16 @@ describe("TimeAllowance", () => {
     expect([allowance.mayAsk(1000, paidMs - 1), allowance.mayAsk(1000, paidMs)]).toEqual([false, true]);
   });
 
-  test("T-139: users in debt wait after every charge, whoever's it was; who owes nothing is asked at once", () => {
+  test("T-139: from some debt on users in debt wait after every charge, whoever's it was; who owes nothing is asked at once", () => {
     const allowance = new TimeAllowance();
-    allowance.charge(1000, 3, 0);
+    allowance.charge(1000, PAUSE_FROM_MS, 0);
+    expect(allowance.mayAsk(1000, 0)).toBe(true);
     allowance.charge(1001, 3, 10);
     const endMs = 10 + 3 * PAUSE;
     for (const user of [1000, 1001]) expect([allowance.mayAsk(user, endMs - 1), allowance.mayAsk(user, endMs)]).toEqual([false, true]);
     expect(allowance.mayAsk(1002, 10)).toBe(true);
+    allowance.charge(0, 3, endMs);
+    expect([allowance.mayAsk(0, endMs), allowance.mayAsk(1000, endMs)]).toEqual([true, false]);
   });
 
   test("T-139: many users in debt do not have root denied; root has a debt of its own", () => {

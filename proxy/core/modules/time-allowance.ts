@@ -16,6 +16,8 @@ export const TOTAL_BURST_MS = 200;
 export const TOTAL_SHARE = 0.008;
 /** After a charge, users in debt wait so many times as long: others' requests get in between, also while a burst lasts. */
 export const PAUSE = 9;
+/** As long as all debts are not more than this, nobody waits: one request that failed does not spoil the next. */
+export const PAUSE_FROM_MS = 15;
 const MAX_USERS = 64;
 const ROOT = 0;
 
@@ -40,11 +42,14 @@ export class TimeAllowance {
   mayAsk(userId: number, nowMs: number): boolean {
     // Nobody was charged lately: the case of nearly every request.
     if (this.#users.size === 0) return true;
-    // Many users together must not have root denied, whose requests the machine's own agents send; root needs no help to do harm.
-    if (userId !== ROOT && left(this.#total, TOTAL_SHARE, nowMs) > TOTAL_BURST_MS) return false;
     const debt = this.#users.get(userId);
     const ms = debt === undefined ? 0 : left(debt, USER_SHARE, nowMs);
-    return ms === 0 || (ms <= USER_BURST_MS && nowMs >= this.#pausedUntilMs);
+    if (ms > USER_BURST_MS) return false;
+    // Others must not have root denied, whose requests the machine's own agents send; root needs no help to do harm.
+    if (userId === ROOT) return true;
+    const totalMs = left(this.#total, TOTAL_SHARE, nowMs);
+    const waits = ms > 0 && totalMs > PAUSE_FROM_MS && nowMs < this.#pausedUntilMs;
+    return totalMs <= TOTAL_BURST_MS && !waits;
   }
 
   /** @param costMs - time that the call took, and what follows from it */
