@@ -46,7 +46,7 @@ const QUICK: typeof FULL = {
   policy: { rounds: 5, callsPerRound: 3_000 },
   meter: { rounds: 5, callsPerRound: 3_000 },
   modules: { rounds: 5, callsPerRound: 3_000, attackSeconds: 5 },
-  attack: { rounds: 1, seconds: 2 },
+  attack: { rounds: 1, seconds: 5 },
   trail: { rounds: 2, seconds: 2 },
   settings: { rounds: 1, idleSeconds: 15, loadSeconds: 2, pollSeconds: 15 },
 };

@@ -1,5 +1,5 @@
 // What others notice while somebody attacks through a hostile policy module: requests at a steady rate, to another endpoint and to the
-// module's own, beside nobody, beside a flood of harmless requests, and beside the same flood of requests that attack.
+// module's own, beside nobody, beside a flood of denied requests, and beside the same flood of requests that attack.
 
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { IMDS, Rig } from "./rig.ts";
 import { probeSteadily } from "./steady-probe.ts";
 
 const WIRESERVER: Target = { address: "168.63.129.16", port: 80, path: "/?comp=versions" };
-/** Over what the same requests take beside as many harmless ones. */
+/** Over what the same requests take beside as many denied ones. */
 const BOUND_ADDED_MS = 15;
 const FIRST_USER_ID = 20_000;
 const PERIOD_MS = 10;
@@ -31,7 +31,7 @@ interface Attack {
 }
 
 const KINDS = [
-  { name: "harmless requests", method: "GET" },
+  { name: "requests that it denies", method: "DELETE" },
   { name: "endless loops", method: "PUT" },
   { name: "calls that burn nearly all fuel", method: "OPTIONS" },
 ] as const;
@@ -61,16 +61,16 @@ export async function benchModuleAttack({ rounds, seconds }: AttackOptions): Pro
   }
   const of = (attack: Attack | undefined, probed: Probed) => median(p99.get(`${keyOf(attack)}/${probed}`) ?? []);
   const figureOf = (attack: Attack, probed: Probed): Figure => {
-    const harmless = ATTACKS.find(({ users }) => users === attack.users);
-    const isHarmless = attack === harmless;
-    const [value, normal] = [of(attack, probed), of(isHarmless ? undefined : harmless, probed)];
+    const denied = ATTACKS.find(({ users }) => users === attack.users);
+    const isDenied = attack === denied;
+    const [value, normal] = [of(attack, probed), of(isDenied ? undefined : denied, probed)];
     const figure: Figure = {
       name: `${keyOf(attack)}: p99 of ${probed}`,
       value,
       unit: "ms",
-      against: { name: isHarmless ? "nobody else asks" : "harmless requests, as many", value: normal },
+      against: { name: isDenied ? "nobody else asks" : "beside as many that it denies", value: normal },
     };
-    return isHarmless ? figure : { ...figure, bound: atMost(value - normal, BOUND_ADDED_MS, `${BOUND_ADDED_MS} ms more`) };
+    return isDenied ? figure : { ...figure, bound: atMost(value - normal, BOUND_ADDED_MS, `${BOUND_ADDED_MS} ms more`) };
   };
   return {
     title: "A hostile module under attack",

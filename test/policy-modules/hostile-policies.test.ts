@@ -73,7 +73,7 @@ describe("a module that", () => {
   test("T-132: behaves for a while and then turns is a deny at its turn; a fresh instance takes over", async () => {
     const { policy, failures } = await loadGood(turningModule(5));
     const kinds = Array.from({ length: 14 }, () => policy.ask(question(1000)).answer.kind);
-    const round = [...Array<string>(5).fill("abstain"), "deny"];
+    const round = [...Array<"abstain">(5).fill("abstain"), "deny"] as const;
     expect(kinds).toEqual([...round, ...round, "abstain", "abstain"]);
     expect(failures.map(({ kind }) => kind)).toEqual(["out-of-fuel", "out-of-fuel"]);
   });
@@ -105,7 +105,7 @@ describe("a module that", () => {
       if (failures.length === before) answered++;
     }
     expect(answered).toBeGreaterThan(3);
-    expect(answered).toBeLessThan(30);
+    expect(answered).toBeLessThan(60);
     expect(new Set(failures.map(({ kind }) => kind))).toEqual(new Set(["not-asked"]));
     expect(policy.ask(question(1001)).answer.kind).toBe("abstain");
     nowMs += 60_000;

@@ -1,5 +1,5 @@
-// A policy module that obeys whoever calls it: PUT never ends, OPTIONS burns nearly the whole budget of a call and abstains, every other
-// method abstains at once. Its work is slow for its fuel: loads that wait for each other, all over its memory, so that no compiler and
+// A policy module that obeys whoever calls it: PUT never ends, OPTIONS burns nearly the whole budget of a call and abstains, DELETE
+// is denied at once, and on every other method it abstains. Its work is slow for its fuel: loads that wait for each other, all over its memory, so that no compiler and
 // no cache can shorten it.
 
 import { compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
@@ -10,6 +10,7 @@ import { claimsOf } from "./claims.ts";
 import { componentFromModuleWat } from "./module-wat.ts";
 
 const PUT = 3;
+const DELETE = 4;
 const OPTIONS = 5;
 const CHAIN =
   "(local.set $x (i32.load (i32.and (i32.mul (i32.add (local.get $x) (local.get $left)) (i32.const 0x9E3779B1)) (i32.const 0x7ffffc))))".repeat(
@@ -29,7 +30,7 @@ function moduleOf(turns: number): Promise<Uint8Array> {
         (then (local.set $left (i32.const ${turns}))
           (loop $more ${CHAIN} (br_if $more (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
           (i32.store (i32.const 600) (local.get $x))))
-      (i32.store8 (i32.const 512) (i32.const 2))
+      (i32.store8 (i32.const 512) (i32.sub (i32.const 2) (i32.eq (local.get $method) (i32.const ${DELETE}))))
       (i32.store (i32.const 516) (i32.const 1024)) (i32.store (i32.const 520) (i32.const 4))
       (i32.const 512)`,
   });

@@ -4,7 +4,7 @@
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { FAILED_ANSWER, type ModuleInForce, type ModuleReply } from "../../core/modules/policy-chain.ts";
 import type { PolicyQuestion } from "../../core/modules/policy-question.ts";
-import { costOfAnswer, TimeAllowance } from "../../core/modules/time-allowance.ts";
+import { costOfAnswer, FOR_ANSWERS, FOR_FAILURES, TimeAllowance } from "../../core/modules/time-allowance.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { type CompiledComponent, type ComponentFault, type ComponentInstance, startComponent } from "./component-instance.ts";
 
@@ -54,7 +54,8 @@ class RunningModule implements ModulePolicy {
   readonly #component: CompiledComponent;
   readonly #settings: Uint8Array;
   readonly #ports: ModulePolicyPorts;
-  readonly #allowance = new TimeAllowance();
+  readonly #failures = new TimeAllowance(FOR_FAILURES);
+  readonly #slowAnswers = new TimeAllowance(FOR_ANSWERS);
   #instance: ComponentInstance | undefined;
   /** What the last start took: whoever makes an instance fail is charged for the next one, too. */
   #startMs = 0;
@@ -90,7 +91,7 @@ class RunningModule implements ModulePolicy {
   ask(question: PolicyQuestion): ModuleReply {
     const { userId } = question.claims;
     const beganMs = this.#ports.monotonicMs();
-    if (!this.#allowance.mayAsk(userId, beganMs)) {
+    if (!this.#failures.mayAsk(userId, beganMs) || !this.#slowAnswers.mayAsk(userId, beganMs)) {
       this.#ports.failed(NOT_ASKED);
       return FAILED;
     }
@@ -100,11 +101,11 @@ class RunningModule implements ModulePolicy {
     const nowMs = this.#ports.monotonicMs();
     if (answer?.ok) {
       const costMs = costOfAnswer(nowMs - beganMs, instance?.fuelSpent() ?? 0);
-      if (costMs > 0) this.#allowance.charge(userId, costMs, nowMs);
+      if (costMs > 0) this.#slowAnswers.charge(userId, costMs, nowMs);
       return { answer: answer.value, failed: false };
     }
     this.#instance = undefined;
-    this.#allowance.charge(userId, nowMs - beganMs + this.#startMs, nowMs);
+    this.#failures.charge(userId, nowMs - beganMs + this.#startMs, nowMs);
     const cause = failure ?? answer?.error;
     if (cause !== undefined) this.#ports.failed(cause);
     return FAILED;

@@ -1,29 +1,20 @@
 import { describe, expect, test } from "bun:test";
-import {
-  costOfAnswer,
-  PAUSE,
-  PAUSE_FROM_MS,
-  TimeAllowance,
-  TOTAL_BURST_MS,
-  TOTAL_SHARE,
-  USER_BURST_MS,
-  USER_SHARE,
-} from "./time-allowance.ts";
+import { costOfAnswer, FOR_ANSWERS, FOR_FAILURES, PAUSE, PAUSE_FROM_MS, TimeAllowance } from "./time-allowance.ts";
 
 describe("TimeAllowance", () => {
   test("a few failures cost nothing; then the user waits, and only that user", () => {
-    const allowance = new TimeAllowance();
+    const allowance = new TimeAllowance(FOR_FAILURES);
     expect(allowance.mayAsk(1000, 0)).toBe(true);
-    allowance.charge(1000, USER_BURST_MS, 0);
-    expect(allowance.mayAsk(1000, PAUSE * USER_BURST_MS)).toBe(true);
+    allowance.charge(1000, FOR_FAILURES.userBurstMs, 0);
+    expect(allowance.mayAsk(1000, PAUSE * FOR_FAILURES.userBurstMs)).toBe(true);
     allowance.charge(1000, 10, 0);
     expect([allowance.mayAsk(1000, 0), allowance.mayAsk(1001, 0)]).toEqual([false, true]);
-    const paidMs = 10 / USER_SHARE;
+    const paidMs = 10 / FOR_FAILURES.userShare;
     expect([allowance.mayAsk(1000, paidMs - 1), allowance.mayAsk(1000, paidMs)]).toEqual([false, true]);
   });
 
   test("T-139: from some debt on users in debt wait after every charge, whoever's it was; who owes nothing is asked at once", () => {
-    const allowance = new TimeAllowance();
+    const allowance = new TimeAllowance(FOR_FAILURES);
     allowance.charge(1000, PAUSE_FROM_MS, 0);
     expect(allowance.mayAsk(1000, 0)).toBe(true);
     allowance.charge(1001, 3, 10);
@@ -35,27 +26,27 @@ describe("TimeAllowance", () => {
   });
 
   test("T-139: many users in debt do not have root denied; root has a debt of its own", () => {
-    const allowance = new TimeAllowance();
+    const allowance = new TimeAllowance(FOR_FAILURES);
     for (let user = 1; user <= 8; user++) allowance.charge(user, 40, 0);
     expect([allowance.mayAsk(0, 0), allowance.mayAsk(9, 0)]).toEqual([true, false]);
-    allowance.charge(0, USER_BURST_MS + 1, 0);
+    allowance.charge(0, FOR_FAILURES.userBurstMs + 1, 0);
     expect(allowance.mayAsk(0, 0)).toBe(false);
   });
 
   test("T-134: one user's failures take at most their share of the time, whatever they cost", () => {
-    const allowance = new TimeAllowance();
+    const allowance = new TimeAllowance(FOR_FAILURES);
     let spentMs = 0;
     for (let nowMs = 0; nowMs < 100_000; nowMs += 5) {
       if (!allowance.mayAsk(1000, nowMs)) continue;
       allowance.charge(1000, 30, nowMs);
       spentMs += 30;
     }
-    expect(spentMs).toBeLessThanOrEqual(USER_BURST_MS + 30 + USER_SHARE * 100_000);
-    expect(spentMs).toBeGreaterThan(USER_SHARE * 50_000);
+    expect(spentMs).toBeLessThanOrEqual(FOR_FAILURES.userBurstMs + 30 + FOR_FAILURES.userShare * 100_000);
+    expect(spentMs).toBeGreaterThan(FOR_FAILURES.userShare * 50_000);
   });
 
   test("T-134: many users together take at most the total's share", () => {
-    const allowance = new TimeAllowance();
+    const allowance = new TimeAllowance(FOR_FAILURES);
     let spentMs = 0;
     for (let nowMs = 0; nowMs < 100_000; nowMs++) {
       const user = nowMs % 500;
@@ -63,8 +54,30 @@ describe("TimeAllowance", () => {
       allowance.charge(user, 30, nowMs);
       spentMs += 30;
     }
-    expect(spentMs).toBeLessThanOrEqual(TOTAL_BURST_MS + 30 + TOTAL_SHARE * 100_000);
+    expect(spentMs).toBeLessThanOrEqual(FOR_FAILURES.totalBurstMs + 30 + FOR_FAILURES.totalShare * 100_000);
   });
+});
+
+test("T-139: many users with slow calls take at most the total's share, and are kept apart", () => {
+  const allowance = new TimeAllowance(FOR_ANSWERS);
+  let spentMs = 0;
+  for (let nowMs = 0; nowMs < 100_000; nowMs++) {
+    const user = 1 + (nowMs % 500);
+    if (!allowance.mayAsk(user, nowMs)) continue;
+    allowance.charge(user, 5, nowMs);
+    spentMs += 5;
+  }
+  expect(spentMs).toBeLessThanOrEqual(FOR_ANSWERS.totalBurstMs + 5 + FOR_ANSWERS.totalShare * 100_000);
+});
+
+test("a user whose good calls are slow now and then is never denied", () => {
+  const allowance = new TimeAllowance(FOR_ANSWERS);
+  // Four thousand calls a second, of which one in a hundred is charged with a millisecond.
+  for (let call = 0; call < 100_000; call++) {
+    const nowMs = call / 4;
+    expect(allowance.mayAsk(1000, nowMs)).toBe(true);
+    if (call % 100 === 0) allowance.charge(1000, 1, nowMs);
+  }
 });
 
 describe("costOfAnswer", () => {

@@ -8,12 +8,19 @@ interface Debt {
   readonly atMs: number;
 }
 
-/** One user's calls may take this long at first, then this share of the time: a dozen endless loops, then one in seconds. */
-export const USER_BURST_MS = 50;
-export const USER_SHARE = 0.005;
-/** All users' together, so that many cannot do what one cannot. */
-export const TOTAL_BURST_MS = 200;
-export const TOTAL_SHARE = 0.008;
+export interface Allowance {
+  /** What one user's calls may take at once, and then as a share of the time. */
+  readonly userBurstMs: number;
+  readonly userShare: number;
+  /** All users' together, so that many cannot do what one cannot. */
+  readonly totalBurstMs: number;
+  readonly totalShare: number;
+}
+
+/** A dozen endless loops, then one in seconds. */
+export const FOR_FAILURES: Allowance = { userBurstMs: 50, userShare: 0.005, totalBurstMs: 200, totalShare: 0.008 };
+/** More, because a compiler at work or a busy machine makes good calls slow now and then; the pauses keep them apart. */
+export const FOR_ANSWERS: Allowance = { userBurstMs: 50, userShare: 0.05, totalBurstMs: 200, totalShare: 0.1 };
 /** After a charge, users in debt wait so many times as long: others' requests get in between, also while a burst lasts. */
 export const PAUSE = 9;
 /** As long as all debts are not more than this, nobody waits: one request that failed does not spoil the next. */
@@ -37,35 +44,42 @@ export class TimeAllowance {
   readonly #users = new Map<number, Debt>();
   #total: Debt = { ms: 0, atMs: 0 };
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #allowance: Allowance;
+
+  constructor(allowance: Allowance) {
+    this.#allowance = allowance;
+  }
 
   /** @returns false: the module must not be called for this user now; the answer is a deny */
   mayAsk(userId: number, nowMs: number): boolean {
     // Nobody was charged lately: the case of nearly every request.
     if (this.#users.size === 0) return true;
+    const { userBurstMs, userShare, totalBurstMs, totalShare } = this.#allowance;
     const debt = this.#users.get(userId);
-    const ms = debt === undefined ? 0 : left(debt, USER_SHARE, nowMs);
-    if (ms > USER_BURST_MS) return false;
+    const ms = debt === undefined ? 0 : left(debt, userShare, nowMs);
+    if (ms > userBurstMs) return false;
     // Others must not have root denied, whose requests the machine's own agents send; root needs no help to do harm.
     if (userId === ROOT) return true;
-    const totalMs = left(this.#total, TOTAL_SHARE, nowMs);
+    const totalMs = left(this.#total, totalShare, nowMs);
     const waits = ms > 0 && totalMs > PAUSE_FROM_MS && nowMs < this.#pausedUntilMs;
-    return totalMs <= TOTAL_BURST_MS && !waits;
+    return totalMs <= totalBurstMs && !waits;
   }
 
   /** @param costMs - time that the call took, and what follows from it */
   charge(userId: number, costMs: number, nowMs: number): void {
-    this.#total = { ms: left(this.#total, TOTAL_SHARE, nowMs) + costMs, atMs: nowMs };
+    const { userShare, totalShare } = this.#allowance;
+    this.#total = { ms: left(this.#total, totalShare, nowMs) + costMs, atMs: nowMs };
     this.#pausedUntilMs = nowMs + PAUSE * costMs;
     const before = this.#users.get(userId);
     if (before === undefined) this.#makeRoom(nowMs);
-    this.#users.set(userId, { ms: (before === undefined ? 0 : left(before, USER_SHARE, nowMs)) + costMs, atMs: nowMs });
+    this.#users.set(userId, { ms: (before === undefined ? 0 : left(before, userShare, nowMs)) + costMs, atMs: nowMs });
   }
 
   /** Beyond the limit the smallest debt is forgiven: the total still counts it. */
   #makeRoom(nowMs: number): void {
     let smallest: { readonly userId: number; readonly ms: number } | undefined;
     for (const [userId, debt] of this.#users) {
-      const ms = left(debt, USER_SHARE, nowMs);
+      const ms = left(debt, this.#allowance.userShare, nowMs);
       if (ms === 0) this.#users.delete(userId);
       else if (smallest === undefined || ms < smallest.ms) smallest = { userId, ms };
     }
