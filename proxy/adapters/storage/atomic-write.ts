@@ -36,7 +36,7 @@ export function writeAtomically(path: string, content: string | Uint8Array, mode
     return ok(undefined);
   } catch (error) {
     if (descriptor !== undefined) closeQuietly(descriptor);
-    rmSync(temporary, { force: true });
+    removeQuietly(temporary);
     return err(writeErrorFrom(path, error));
   }
 }
@@ -75,6 +75,15 @@ function syncFolder(folder: string): void {
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    // On a file system that is read-only even what is not there cannot be removed, whatever "force" says.
+    rmSync(path, { force: true });
+  } catch {
+    // The error that brought us here is the one to report.
   }
 }
 
