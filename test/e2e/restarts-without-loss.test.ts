@@ -2,7 +2,7 @@
 // and whoever connected meanwhile is served by the next agent, as who they are. RESTARTS sets how often (default 40).
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
@@ -129,6 +129,19 @@ describe("with a socket that the service manager keeps", () => {
     expect((await curl(IMDS_INSTANCE, { args: ["--max-time", "1"] })).status).toBe(0);
     expect((await world.received("imds")).length).toBe(before);
     expect(attachedPrograms(cgroupPath)).toHaveLength(5);
+  });
+
+  test("T-81: another mode of the pin folder hides nothing from the next one, and no program stays behind twice", async () => {
+    const manager = keepSocket();
+    const world = await openWorld(manager);
+    world.agent.process.kill("SIGKILL");
+    await world.agent.process.exited;
+    chmodSync(pinsOf(world), 0o755);
+    world.agent = manager.start(world.configPath);
+    expect(await world.agent.line("redirector-ready")).toMatchObject({ takeover: "same-layout" });
+    expect((await curl(IMDS_INSTANCE)).status).toBe(200);
+    expect(attachedPrograms(cgroupPath)).toHaveLength(5);
+    expect(statSync(pinsOf(world)).mode & 0o777).toBe(0o700);
   });
 
   test("what is waited for after a takeover is the host's word, and not for long", async () => {

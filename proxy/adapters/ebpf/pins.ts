@@ -1,7 +1,7 @@
 // The pin folder in bpffs: makes it, pins into it, reads what an earlier agent left there, and empties it. Only root may enter it.
 // What is found is looked at before it is handed out; what is not as expected is never used, only cleared away.
 
-import { closeSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statfsSync, unlinkSync } from "node:fs";
+import { chmodSync, closeSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statfsSync, unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -9,6 +9,8 @@ import type { KernelObjects } from "./kernel-objects.ts";
 import { describeMapMismatch, MAP_NAMES, type MapDescriptors, type MapName, PROGRAMS, type ProgramName } from "./layout.ts";
 
 const BPFFS_MAGIC = 0xcafe4a11;
+const FOLDER_MODE = 0o700;
+const OTHERS_MAY_WRITE = 0o022;
 const STAGING = "staging";
 const REPLACED = "replaced";
 /** More than any agent of ours leaves; what a stranger put there must not keep us busy. */
@@ -34,18 +36,26 @@ export function openPinFolder(path: string): Result<void, RedirectorError> {
       return fail(
         `found file system type 0x${type.toString(16)} at "${dirname(path)}", want bpffs; mount it with: mount -t bpf bpf /sys/fs/bpf`,
       );
+    if (isOursBut(lstatSync(path, { throwIfNoEntry: false }))) chmodSync(path, FOLDER_MODE);
     const there = lstatSync(path, { throwIfNoEntry: false });
     // Where everybody may make folders, somebody else may have been first: put aside, so that ours can be made.
     if (there !== undefined && !isOurs(there)) renameSync(path, `${path}-not-ours-${Date.now()}`);
-    mkdirSync(path, { mode: 0o700, recursive: true });
+    mkdirSync(path, { mode: FOLDER_MODE, recursive: true });
     return isOurs(lstatSync(path)) ? ok(undefined) : fail("it is not a folder of root's with mode 0700");
   } catch (cause) {
     return fail(cause instanceof Error ? cause.message : String(cause));
   }
 }
 
-function isOurs(found: { readonly uid: number; readonly mode: number; isDirectory(): boolean }): boolean {
-  return found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o777) === 0o700;
+type FoundThere = { readonly uid: number; readonly mode: number; isDirectory(): boolean };
+
+function isOurs(found: FoundThere): boolean {
+  return found.isDirectory() && found.uid === process.geteuid?.() && (found.mode & 0o777) === FOLDER_MODE;
+}
+
+/** Somebody let others look into it, but not write. What is pinned in it is still in effect: put aside, nobody would take it over. */
+function isOursBut(found: FoundThere | undefined): boolean {
+  return found?.isDirectory() === true && found.uid === process.geteuid?.() && (found.mode & OTHERS_MAY_WRITE) === 0 && !isOurs(found);
 }
 
 /** Everything below the pin folder, each folder opened and compared with what should be there. */
