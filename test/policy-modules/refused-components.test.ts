@@ -134,6 +134,29 @@ describe("what a component may not be made of", () => {
     expect(["limit", "unsupported"]).toContain(refusalOf(await extended(nested)).kind);
   });
 
+  test("T-109: refuses a core module instantiated again and again: each instance has a memory of its own", async () => {
+    const again = "(core instance (instantiate 0))";
+    expect(prepareComponent(await extended(again.repeat(3))).ok).toBe(true);
+    expect(refusalOf(await extended(again.repeat(4)))).toMatchObject({
+      kind: "limit",
+      message: expect.stringContaining("more than 4 memories"),
+    });
+  });
+
+  test.each([
+    ["elements", `(table 1 funcref) (func) (elem (i32.const 0) func ${"0 ".repeat(25_000)})`, "200000 elements of tables"],
+    ["data", `(data "${"x".repeat(900_000)}")`, "16777216 bytes of data"],
+    ["tables", "(table 10 funcref)", "16 tables"],
+    [
+      "exports",
+      `(func) ${Array.from({ length: 5_000 }, (_, i) => `(export "e${i}" (func 0))`).join(" ")}`,
+      "50000 imports, exports and globals",
+    ],
+  ])("T-109: refuses what instances together make too many of: %s", async (_, fields, limit) => {
+    const more = `(core module $again ${fields})${"(core instance (instantiate $again))".repeat(25)}`;
+    expect(refusalOf(await extended(more)).message).toContain(`more than ${limit}`);
+  });
+
   test("T-104: a component that is built from itself many times over is read in no time", async () => {
     let types = '(type $t0 (record (field "a" u8)))';
     for (let i = 1; i < 60; i++) types += ` (type $t${i} (record (field "a" $t${i - 1}) (field "b" $t${i - 1})))`;

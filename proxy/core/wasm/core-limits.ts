@@ -26,8 +26,10 @@ export const LIMITS = {
   functions: 50_000,
   globals: 10_000,
   tables: 4,
-  /** Memories that the core modules of one component define together. */
+  /** Memories that the core instances of one component define together. */
   memories: 4,
+  /** The same of what else each instance makes or fills anew. */
+  instances: { tables: 16, parts: 50_000, elements: 200_000, dataBytes: 16 * 1024 * 1024 },
   elementSegments: 10_000,
   elements: 200_000,
   dataSegments: 10_000,

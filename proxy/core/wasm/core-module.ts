@@ -81,6 +81,10 @@ export interface CoreModule {
   readonly exports: ReadonlyMap<string, CoreExport>;
   readonly startFunction: number | undefined;
   readonly elementSegments: number;
+  /** Of all element segments. */
+  readonly elements: number;
+  /** Of all data segments. */
+  readonly dataBytes: number;
   /** Undefined: no such section, so no instruction may name a data segment. */
   readonly dataCount: number | undefined;
   /** Functions that `ref.func` may name. */
@@ -109,7 +113,9 @@ export interface ModuleDraft {
   importedGlobals: number;
   startFunction: number | undefined;
   elementSegments: number;
+  elements: number;
   dataSegments: number;
+  dataBytes: number;
   dataCount: number | undefined;
 }
 
@@ -133,7 +139,9 @@ export function readCoreModule(part: ByteReader, limits: PreparationLimits): Cor
     importedGlobals: 0,
     startFunction: undefined,
     elementSegments: 0,
+    elements: 0,
     dataSegments: 0,
+    dataBytes: 0,
     dataCount: undefined,
   };
   const sections: SectionRange[] = [];
@@ -194,7 +202,7 @@ function readSection(section: ByteReader, id: number, draft: ModuleDraft, limits
       draft.startFunction = readStart(section, draft);
       break;
     case SECTION.element:
-      draft.elementSegments = readElementSegments(section, draft);
+      readElementSegments(section, draft);
       break;
     case SECTION.code:
       each(section, "bodies", LIMITS.functions, () => draft.bodies.push(readBodyRange(section)));
@@ -328,6 +336,8 @@ function readDataSegment(section: ByteReader, draft: ModuleDraft): void {
     if (memory >= draft.memories.length) refuse("malformed", start, `a data segment names memory ${memory}, which is not there`);
     readConstant(section, I32, draft);
   }
-  section.skip(section.u32());
+  const bytes = section.u32();
+  section.skip(bytes);
   draft.dataSegments++;
+  draft.dataBytes += bytes;
 }

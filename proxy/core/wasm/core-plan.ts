@@ -11,6 +11,13 @@ import { quote, refuse } from "./refuse.ts";
 /** Stands for the instance that holds the walls until it is known whether there is one. */
 const WALLS = -1;
 const UNREACHABLE = 0x00;
+const IN_WORDS = {
+  memories: "memories",
+  tables: "tables",
+  parts: "imports, exports and globals",
+  elements: "elements of tables",
+  dataBytes: "bytes of data",
+} as const;
 
 export class CorePlan {
   readonly modules: CoreModule[] = [];
@@ -18,7 +25,8 @@ export class CorePlan {
   readonly #instances: CoreInstance[] = [];
   readonly #walls: FunctionType[] = [];
   readonly #wallNumbers = new Map<string, number>();
-  #memories = 0;
+  /** What all instances define together: a module may be instantiated again and again, and each time it makes its own. */
+  readonly #made = { memories: 0, tables: 0, parts: 0, elements: 0, dataBytes: 0 };
 
   constructor(file: Uint8Array) {
     this.#file = file;
@@ -26,8 +34,6 @@ export class CorePlan {
 
   addModule(module: CoreModule, offset: number): number {
     if (this.modules.length === LIMITS.coreModules) refuse("limit", offset, `it has more than ${LIMITS.coreModules} core modules`);
-    this.#memories += module.memories.length - module.importedMemories;
-    if (this.#memories > LIMITS.memories) refuse("limit", offset, `its core modules have more than ${LIMITS.memories} memories`);
     return this.modules.push(module) - 1;
   }
 
@@ -35,6 +41,7 @@ export class CorePlan {
   instantiate(moduleIndex: number, given: ReadonlyMap<string, CoreInstanceEntity>, offset: number): CoreInstanceEntity {
     const module = this.modules[moduleIndex];
     if (module === undefined) throw new Error("internal error: a core module that was never read");
+    this.#count(module, offset);
     const used = new Map<string, CoreInstanceEntity>();
     const imported: Record<"func" | "table" | "memory" | "global", CoreEntity[]> = { func: [], table: [], memory: [], global: [] };
     for (const wanted of module.imports) {
@@ -71,6 +78,19 @@ export class CorePlan {
       exports.set(name, this.#exported(module, exported, item, imported[exported.sort][exported.index]));
     }
     return { index, exports };
+  }
+
+  /** Instantiating is not metered: segments are copied and exports made before any code runs. */
+  #count(module: CoreModule, offset: number): void {
+    const made = this.#made;
+    made.memories += module.memories.length - module.importedMemories;
+    made.tables += module.tables.length - module.importedTables;
+    made.parts += module.imports.length + module.exports.size + module.globals.length;
+    made.elements += module.elements;
+    made.dataBytes += module.dataBytes;
+    const most = { memories: LIMITS.memories, ...LIMITS.instances };
+    for (const what of ["memories", "tables", "parts", "elements", "dataBytes"] as const)
+      if (made[what] > most[what]) refuse("limit", offset, `its core instances have more than ${most[what]} ${IN_WORDS[what]}`);
   }
 
   bundle(exports: ReadonlyMap<string, CoreEntity>, offset: number): CoreInstanceEntity {

@@ -11,16 +11,13 @@ const PASSIVE_OR_DECLARATIVE = 1;
 const EXPLICIT = 2;
 const EXPRESSIONS = 4;
 
-/** @returns how many there are */
-export function readElementSegments(section: ByteReader, draft: ModuleDraft): number {
-  const segments = section.count("element segments", LIMITS.elementSegments);
-  let elements = 0;
-  for (let i = 0; i < segments; i++) {
+export function readElementSegments(section: ByteReader, draft: ModuleDraft): void {
+  draft.elementSegments = section.count("element segments", LIMITS.elementSegments);
+  for (let i = 0; i < draft.elementSegments; i++) {
     const start = section.position;
-    elements += readSegment(section, draft);
-    if (elements > LIMITS.elements) refuse("limit", start, `a core module has more than ${LIMITS.elements} elements`);
+    draft.elements += readSegment(section, draft);
+    if (draft.elements > LIMITS.elements) refuse("limit", start, `a core module has more than ${LIMITS.elements} elements`);
   }
-  return segments;
 }
 
 function readSegment(section: ByteReader, draft: ModuleDraft): number {
