@@ -99,6 +99,21 @@ describe("endless work", () => {
     expect(evaluate()).toBe(0);
   });
 
+  test.each([
+    ["a load that waits for a load", { evaluate: "(i32.load (i32.load (i32.load (i32.const 0))))" }, 24],
+    ["a store", { evaluate: "(i64.store (i32.const 4093) (i64.const 5)) (i32.const 0)" }, 8],
+    ["a conversion that saturates", { evaluate: "(i32.trunc_sat_f64_u (f64.const 1e300))" }, 3],
+    ["a float conversion", { evaluate: "(i32.trunc_f64_u (f64.const 1))" }, 3],
+    // An engine may copy all that is there to make it larger: 8,192 units are the price of copying a page.
+    ["growing a memory of 16 pages", { memory: "16 16", evaluate: "(memory.grow (i32.const 1))" }, 16 * 8_192 + 3_000],
+  ])("T-107: %s costs what it takes at worst", async (_, parts, atLeast) => {
+    const { instance, evaluate } = await start(parts);
+    evaluate();
+    const spent = Number(FUEL - instance.fuel.value);
+    expect(spent).toBeGreaterThanOrEqual(atLeast);
+    expect(spent).toBeLessThan(atLeast + 20);
+  });
+
   test("T-107: a start function spends the same fuel", async () => {
     const component = await prepare({ fields: "(func $s (loop $l (br $l))) (start $s)" });
     expect(() => instantiatePlan(component, FUEL)).toThrow(WebAssembly.RuntimeError);

@@ -1,7 +1,7 @@
 // Where and how the meter changes a function body, as the walk through it notes it.
 
 /** What the meter does at a place of a body. */
-export const PATCH = { checkpoint: 0, chargeBytes: 1, chargeElements: 2, global: 3 } as const;
+export const PATCH = { checkpoint: 0, chargeBytes: 1, chargeElements: 2, global: 3, chargeMemory: 4 } as const;
 
 /** Changes of one body in file order: at `offsets[i]`, `kinds[i]` with `values[i]` (units, or the new number of a global). */
 export class BodyPatches {

@@ -213,6 +213,7 @@ export class BodyReader {
         this.#costs.add(COST.grow);
         this.#indices.readMemory(this.#reader);
         this.#indices.wantMemory(this.#operands.offset);
+        this.#patches.add(this.#operands.offset, PATCH.chargeMemory, 0);
         this.#operands.pop(I32);
         this.#operands.push(I32);
         return;
@@ -241,6 +242,7 @@ export class BodyReader {
   #extended(opcode: number): void {
     this.seen[256 + (opcode & 0xff)] = 1;
     if (opcode <= 7) {
+      this.#costs.add((OPCODE_COST[256 + opcode] ?? COST.convert) - COST.plain);
       this.#numeric(256 + opcode);
       return;
     }

@@ -28,6 +28,7 @@ const OP = {
   localTee: 0x22,
   globalGet: 0x23,
   globalSet: 0x24,
+  memorySize: 0x3f,
   i64Const: 0x42,
   i64Less: 0x53,
   i64Subtract: 0x7d,
@@ -39,6 +40,8 @@ const OP = {
 /** How much of an instruction's length is one unit: a byte string moves 8 bytes in its time, an element of a table takes 32. */
 const BYTES_PER_UNIT_LOG2 = 3;
 const UNITS_PER_ELEMENT_LOG2 = 5;
+/** Growing may move all that is there: an engine reserves room to grow in place for a few memories of the process alone. */
+const UNITS_PER_GROWN_PAGE_LOG2 = 13;
 
 export interface MeteredModule {
   readonly bytes: Uint8Array;
@@ -254,6 +257,9 @@ class CodeMeter {
           body.byte(OP.call);
           body.u32(this.#numbers.chargeElements);
           break;
+        case PATCH.chargeMemory:
+          this.#writeMemoryCharge(body, patches.locals);
+          break;
         case PATCH.global:
           body.u32(value);
           written = this.#endOfNumber(offset);
@@ -274,6 +280,13 @@ class CodeMeter {
     this.#readFuel(body);
     body.byte(OP.i64Const);
     body.positive(cost);
+    this.#takeFuel(body, local);
+  }
+
+  /** What growing has on the stack stays there. */
+  #writeMemoryCharge(body: ByteWriter, local: number): void {
+    this.#readFuel(body);
+    body.bytes(OP.memorySize, 0, OP.i64FromU32, OP.i64Const, UNITS_PER_GROWN_PAGE_LOG2, OP.i64ShiftLeft);
     this.#takeFuel(body, local);
   }
 

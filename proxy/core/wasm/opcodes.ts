@@ -6,6 +6,8 @@ import { F32, F64, I32, I64 } from "./core-types.ts";
 /** Units of fuel. One unit is about what an addition takes; the slow ones are weighed by the slowest operands (policy-wasm/README.md has the table). */
 export const COST = {
   plain: 1,
+  /** Loads and stores: each may wait for the one before it, and for memory that is in no near cache. */
+  access: 8,
   /** Division and remainder of integers. */
   divide: 8,
   /** Float arithmetic, division and roots: weighed by denormal operands, on which processors are slow. */
@@ -16,7 +18,7 @@ export const COST = {
   indirectCall: 12,
   branchTable: 4,
   tableAccess: 8,
-  /** Of `memory.grow`, `table.grow` and each bulk instruction, before what its length costs. */
+  /** Of `memory.grow`, `table.grow` and each bulk instruction, before what their lengths cost. */
   grow: 3_000,
   bulk: 150,
   /** Of entering a function or a loop, beside its longest path. */
@@ -92,6 +94,7 @@ function memoryAccess(opcodes: readonly (readonly [opcode: number, type: number,
   for (const [opcode, type, alignment] of opcodes) {
     OPERAND_TYPE[opcode] = type;
     ALIGNMENT[opcode] = alignment;
+    OPCODE_COST[opcode] = COST.access;
   }
 }
 

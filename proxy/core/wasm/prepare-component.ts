@@ -13,7 +13,7 @@ import { writeWallModule } from "./wall-module.ts";
 import { AGENT_WORLD, authorizerVersion, PACKAGE, runsVersion, sameFunction } from "./world-types.ts";
 
 /** Raise it with every change of checks, cost model or plan: what was prepared by another one is prepared anew. */
-export const PREPARATION = 1;
+export const PREPARATION = 2;
 
 export interface Preparation {
   readonly prepared: PreparedComponent;
