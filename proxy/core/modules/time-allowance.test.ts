@@ -84,10 +84,11 @@ describe("costOfAnswer", () => {
   test.each<[string, number, number, number]>([
     ["a usual call", 0.01, 10_000, 0],
     ["a usual call of an interpreter", 0.2, 3_000_000, 0],
+    ["a small call of an interpreter while others had the processor", 40, 900_000, 0],
     ["a usual call while others had the processor", 40, 10_000, 0],
-    ["a long call of an interpreter while others had the processor", 40, 3_000_000, 4.5],
+    ["a long call of an interpreter while others had the processor", 40, 3_000_000, 3],
     ["a call that burns its budget", 3, 9_900_000, 3],
-    ["the same while others had the processor", 400, 10_000_000, 15],
+    ["the same while others had the processor", 400, 10_000_000, 10],
   ])("T-139: %s", (_, tookMs, fuel, costMs) => {
     expect(costOfAnswer(tookMs, fuel)).toBeCloseTo(costMs, 6);
   });

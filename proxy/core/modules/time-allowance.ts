@@ -31,7 +31,7 @@ const ROOT = 0;
 /** Shorter calls are nobody's debt. */
 const SLOW_MS = 1;
 /** The slowest instructions need no longer for a unit; what goes beyond was time that other processes took. */
-const MOST_MS_PER_UNIT = 1.5e-6;
+const MOST_MS_PER_UNIT = 1e-6;
 
 /** What is charged for a call that answered. Nothing for nearly every call of nearly every module. */
 export function costOfAnswer(tookMs: number, fuelSpent: number): number {

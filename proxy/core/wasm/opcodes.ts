@@ -12,7 +12,7 @@ export const COST = {
   divide: 8,
   /** Float arithmetic, division and roots: weighed by denormal operands, on which processors are slow. */
   float: 16,
-  floatDivide: 40,
+  floatDivide: 60,
   convert: 3,
   call: 6,
   indirectCall: 12,
