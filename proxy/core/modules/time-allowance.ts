@@ -29,7 +29,7 @@ const MAX_USERS = 64;
 const ROOT = 0;
 
 /** Shorter calls are nobody's debt. */
-const SLOW_MS = 1;
+const SLOW_MS = 1.5;
 /** The slowest instructions need no longer for a unit; what goes beyond was time that other processes took. */
 const MOST_MS_PER_UNIT = 1e-6;
 
