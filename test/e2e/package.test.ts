@@ -17,6 +17,14 @@ const PROJECT = join(import.meta.dir, "../..");
 const SERVICE = "azure-proxy-agent.service";
 const SOCKET = "azure-proxy-agent.socket";
 const CONFIG = "/etc/azure/proxy-agent.json";
+/** Why this cannot be tried here; undefined: it can. */
+const missing = !existsSync("/usr/bin/deb-systemd-helper")
+  ? "this machine is not Debian or one of its kin: it has no deb-systemd-helper"
+  : !/\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"))
+    ? "this kernel has no overlay file system (CONFIG_OVERLAY_FS)"
+    : undefined;
+if (missing !== undefined) console.warn(`skipped: ${missing}`);
+
 const LINKS = [`./multi-user.target.wants/${SERVICE}`, `./sockets.target.wants/${SOCKET}`];
 
 let folder: string;
@@ -37,10 +45,11 @@ async function inside(...command: readonly string[]) {
   return { ...ended, stdout: ended.stdout.trim() };
 }
 
-/** Runs dpkg on the machine, as unattended upgrades do: nobody answers a question, changed configuration stays. */
-async function dpkg(...words: readonly string[]): Promise<void> {
+/** Runs dpkg on the machine, as unattended upgrades do: nobody answers a question, changed configuration stays. Gives what it complained of. */
+async function dpkg(...words: readonly string[]): Promise<string> {
   const ended = await inside("dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", ...words);
   if (ended.code !== 0) throw new Error(`dpkg ${words.join(" ")} ended with ${ended.code}: ${ended.stdout}\n${ended.stderr}`);
+  return ended.stderr;
 }
 
 const install = (name: string) => dpkg("--install", `/packages/${name}`);
@@ -98,8 +107,8 @@ async function buildPackage(suffix: string): Promise<string> {
 }
 
 beforeAll(async () => {
-  for (const program of ["/usr/lib/systemd/systemd", "/usr/bin/dpkg-deb", "/usr/bin/deb-systemd-helper"])
-    if (!existsSync(program)) throw new Error(`this test runs systemd and dpkg: found no "${program}"`);
+  if (missing !== undefined) return;
+  if (!existsSync("/usr/lib/systemd/systemd")) throw new Error("this test runs systemd: install the package systemd");
   folder = mkdtempSync(join(tmpdir(), "apa-package-"));
   const control = join(folder, "control.sock");
   host = Bun.spawn([process.execPath, join(PROJECT, "test/host/main.ts"), "--control", control], { stdin: "ignore", stdout: "ignore" });
@@ -140,13 +149,14 @@ beforeAll(async () => {
 }, 90_000);
 
 afterAll(async () => {
+  if (missing !== undefined) return;
   machine?.kill("SIGKILL");
   host?.kill("SIGTERM");
   await Promise.all([machine?.exited, host?.exited]);
   rmSync(folder, { recursive: true, force: true });
 });
 
-describe("the package", () => {
+describe.skipIf(missing !== undefined)("the package", () => {
   test("installs into an image without systemd, and the first boot starts service and socket", async () => {
     const log = readFileSync(join(folder, "image.log"), "utf8");
     expect(log).toContain("\nexit 0\n");
@@ -200,6 +210,40 @@ describe("the package", () => {
     await isServed();
   }, 60_000);
 
+  test("an upgrade where policy-rc.d forbids starting services leaves the old agent running", async () => {
+    const before = await property(SERVICE, "MainPID");
+    await inside("sh", "-c", "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d && chmod 0755 /usr/sbin/policy-rc.d");
+    await install(packages.second);
+    await inside("rm", "/usr/sbin/policy-rc.d");
+    expect(await property(SERVICE, "MainPID")).toBe(before);
+    expect(await states()).toEqual(["active", "active"]);
+    await isServed();
+  }, 60_000);
+
+  test("an upgrade with a config that cannot be used is installed, and says what to do", async () => {
+    await inside("sed", "-i", 's/"monitorIntervalInSeconds": 61/"monitorIntervalInSeconds": 0/', CONFIG);
+    expect(await install(packages.first)).toContain(
+      "azure-proxy-agent: the service did not start; 'azure-proxy-agent doctor' says what is missing",
+    );
+    expect((await inside("azure-proxy-agent", "doctor")).stdout).toContain("monitorIntervalInSeconds");
+    await inside("sed", "-i", 's/"monitorIntervalInSeconds": 0/"monitorIntervalInSeconds": 61/', CONFIG);
+    expect((await inside("systemctl", "restart", SERVICE)).code).toBe(0);
+    await isServed();
+  }, 60_000);
+
+  test("installing into and purging from another root leaves the machine's own agent alone", async () => {
+    const before = await property(SERVICE, "MainPID");
+    await inside("sh", "-c", "mkdir -p /elsewhere/var/lib/dpkg/info /elsewhere/var/lib/dpkg/updates && : >/elsewhere/var/lib/dpkg/status");
+    const there = ["--root=/elsewhere", "--force-script-chrootless", "--force-depends"];
+    await dpkg(...there, "--install", `/packages/${packages.second}`);
+    expect((await inside("sh", "-c", "cd /elsewhere/etc/systemd/system && find . -type l | sort")).stdout.split("\n")).toEqual(LINKS);
+    await dpkg(...there, "--purge", "azure-proxy-agent");
+    await inside("rm", "-r", "/elsewhere");
+    expect(await property(SERVICE, "MainPID")).toBe(before);
+    expect(await links()).toEqual(LINKS);
+    await isServed();
+  }, 60_000);
+
   test("T-17: removing it takes the redirect off and keeps keys and config; installing it again finds them", async () => {
     const keys = (await inside("find", "/var/lib/azure-proxy-agent/keys", "-name", "*.key")).stdout;
     expect(keys).not.toBe("");
@@ -233,7 +277,7 @@ describe("the package", () => {
   }, 60_000);
 });
 
-describe("with the package of another agent of this name", () => {
+describe.skipIf(missing !== undefined)("with the package of another agent of this name", () => {
   test.each([
     ["older", () => packages.olderStandIn],
     ["newer", () => packages.newerStandIn],
