@@ -115,8 +115,8 @@ beforeAll(async () => {
   const built = {
     first: await buildPackage("+test1"),
     second: await buildPackage("+test2"),
-    olderStandIn: await buildReferencePackage(folder, "0.0.9-0ubuntu1"),
-    newerStandIn: await buildReferencePackage(folder, "1.0.30-0ubuntu6"),
+    olderStandIn: await buildReferencePackage(folder, "0.0.9-0ubuntu1", "lib/systemd/system"),
+    newerStandIn: await buildReferencePackage(folder, "1.0.30-0ubuntu6", "usr/lib/systemd/system"),
   };
   packages = Object.fromEntries(
     Object.entries(built).map(([key, path]) => [key, path.slice(path.lastIndexOf("/") + 1)]),

@@ -75,13 +75,16 @@ set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then deb-systemd-invoke stop azure-proxy-agent.service >/dev/null || true; fi
 `;
 
-/** Builds the package below `folder` and gives its path. */
-export async function buildReferencePackage(folder: string, version: string): Promise<string> {
+/**
+ * Builds the package below `folder` and gives its path.
+ * @param unitFolder - packages of before the merge of /usr have `lib/systemd/system`, which is the same folder
+ */
+export async function buildReferencePackage(folder: string, version: string, unitFolder: string): Promise<string> {
   const root = join(folder, `stand-in-${version}`);
   const architecture = (await runProgram(["dpkg", "--print-architecture"])).stdout.trim();
   const files: Readonly<Record<string, readonly [mode: number, text: string]>> = {
     "usr/sbin/azure-proxy-agent": [0o755, PROGRAM],
-    "usr/lib/systemd/system/azure-proxy-agent.service": [0o644, UNIT],
+    [`${unitFolder}/azure-proxy-agent.service`]: [0o644, UNIT],
     "usr/lib/azure-proxy-agent/ebpf_cgroup.o": [0o644, "not ours"],
     "usr/share/doc/azure-proxy-agent/Cargo.lock": [0o644, ""],
     "etc/azure/proxy-agent.json": [0o644, STAND_IN_CONFIG],
