@@ -20,7 +20,7 @@ import { benchTrail } from "./trail-bench.ts";
 
 const HELP = `usage: bun run bench [--quick] [--only NAMES] [--json FILE] [--check]
 
-  --quick       fewer and shorter rounds, less than a minute
+  --quick       fewer and shorter rounds, some two minutes
   --only NAMES  of path, start, footprint, policy, meter, modules, trail, settings; with commas between; settings only when named
   --json FILE   write the figures there too
   --check       exit with 1 when a bound is missed
@@ -36,7 +36,7 @@ const FULL = {
   meter: { rounds: 9, callsPerRound: 10_000 },
   attack: { rounds: 1, seconds: 10 },
   trail: { rounds: 7, seconds: 3 },
-  modules: { rounds: 9, callsPerRound: 10_000, attackSeconds: 15 },
+  modules: { rounds: 9, callsPerRound: 10_000, attackSeconds: 15, starts: 3 },
   settings: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
 };
 const QUICK: typeof FULL = {
@@ -45,7 +45,7 @@ const QUICK: typeof FULL = {
   footprint: { rounds: 1, idleSeconds: 2, loadSeconds: 1, pollSeconds: 15 },
   policy: { rounds: 5, callsPerRound: 3_000 },
   meter: { rounds: 5, callsPerRound: 3_000 },
-  modules: { rounds: 5, callsPerRound: 3_000, attackSeconds: 5 },
+  modules: { rounds: 5, callsPerRound: 3_000, attackSeconds: 5, starts: 1 },
   attack: { rounds: 1, seconds: 5 },
   trail: { rounds: 2, seconds: 2 },
   settings: { rounds: 1, idleSeconds: 15, loadSeconds: 2, pollSeconds: 15 },

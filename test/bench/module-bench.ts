@@ -13,6 +13,7 @@ import { claimsOf } from "../support/claims.ts";
 import { ModuleWorkshop } from "../support/module-build.ts";
 import { ABSTAIN, answerWat, guestComponent, type InstalledModule, installModules } from "../support/module-store.ts";
 import { atMost, type Figure, median, quantile, type Section } from "./figures.ts";
+import { benchModuleMemory } from "./module-memory-bench.ts";
 
 const BOUND_CALL_US = 10;
 const BOUND_LOAD_MS = { single: 10, quickjs: 60 } as const;
@@ -29,6 +30,8 @@ export interface ModuleOptions {
   readonly rounds: number;
   readonly callsPerRound: number;
   readonly attackSeconds: number;
+  /** Starts of the agent with modules, and as many without. */
+  readonly starts: number;
 }
 
 const REQUEST = canonicalise("imds", "GET", "/metadata/instance/compute/storageProfile?api-version=2021-02-01&format=json");
@@ -83,7 +86,7 @@ class BenchStore implements Disposable {
   }
 }
 
-export async function benchModules({ rounds, callsPerRound, attackSeconds }: ModuleOptions): Promise<Section> {
+export async function benchModules({ rounds, callsPerRound, attackSeconds, starts }: ModuleOptions): Promise<Section> {
   using store = new BenchStore();
   using workshop = new ModuleWorkshop();
   const [c, compiled, rust] = [buildTemplate(workshop, "c"), buildTemplate(workshop, "as"), buildTemplate(workshop, "rust")];
@@ -93,6 +96,7 @@ export async function benchModules({ rounds, callsPerRound, attackSeconds }: Mod
     how: `templates as authors get them, loaded as the daemon does; ${rounds} rounds of ${callsPerRound} calls; ${attackSeconds} s of attack`,
     figures: [
       await idleFigure(store, compiled),
+      await benchModuleMemory(compiled, starts),
       await callFigure(store, "C", c, rounds, callsPerRound, BOUND_CALL_US),
       await callFigure(store, "AssemblyScript", compiled, rounds, callsPerRound, BOUND_CALL_US),
       await callFigure(store, "Rust", rust, rounds, callsPerRound, BOUND_CALL_US),

@@ -48,7 +48,7 @@ export const ENDLESS: readonly HostileModule[] = [
     name: "takes all memory and writes behind it",
     parts: {
       memory: "1",
-      evaluate: `(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
+      evaluate: `(drop (memory.grow (i32.const 127))) (drop (memory.grow (i32.const 1)))
         (i32.store (i32.mul (memory.size) (i32.const 65536)) (i32.const 1)) (i32.const 512)`,
     },
     causes: ["trapped"],
