@@ -30,7 +30,7 @@ import { makeAdmission } from "./connections.ts";
 import { makeDecisionTrail } from "./decision-trail.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
 import { wantsExecutableHash } from "./guards.ts";
-import { handleRequest, type RequestEnd } from "./handle-request.ts";
+import { handleRequest } from "./handle-request.ts";
 import { makeHostContactPart } from "./host-contact.ts";
 import { makeKernelCheck } from "./kernel-check.ts";
 import { openKernelRedirector } from "./kernel-redirector.ts";
@@ -42,16 +42,18 @@ import { makePollLoop } from "./poll-loop.ts";
 import { makePrepareRules } from "./prepare-rules.ts";
 import { makeProvisionedTags } from "./provisioned-tags.ts";
 import { makeProvisioning } from "./provisioning.ts";
+import { makeProvisioningFeed } from "./provisioning-feed.ts";
 import { makeQuietTime } from "./quiet-time.ts";
-import { makeRedirectSwitch, type RedirectSwitch } from "./redirect.ts";
+import { makeRedirectSwitch } from "./redirect.ts";
 import { makeRedirectPart } from "./redirect-check.ts";
 import { makeRequestLines } from "./request-lines.ts";
+import { makeRequestObservers } from "./request-observers.ts";
 import { makeStartTiming } from "./start-timing.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./status-reporter.ts";
 import { makeStatusWriter } from "./status-writer.ts";
 import { runStopSteps } from "./stop-steps.ts";
-import { lastArrivals, lockInstance, openDoor, settledWithin, staysForSuccessor, WARM_START_MS } from "./takeover.ts";
+import { letGo, lockInstance, openDoor, settledWithin, staysForSuccessor, WARM_START_MS } from "./takeover.ts";
 import { makeTelemetryService } from "./telemetry-service.ts";
 import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
@@ -64,7 +66,7 @@ const PROBE_MS = 10_000;
 
 /** Why the agent does not start, with the exit code that says so. */
 export interface StartError {
-  readonly kind: "capability" | "listener";
+  readonly kind: "capability" | "listener" | "held";
   readonly message: string;
 }
 
@@ -97,7 +99,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   timing.mark("runtime and config");
   // Before anything of the folders is touched: a second agent must not remove what the first one's readers look for.
   const locked = lockInstance(config.latchKeyFolder, config.pinFolder, log);
-  if (!locked.ok) return err({ kind: "listener", message: locked.error });
+  if (!locked.ok) return err({ kind: "held", message: locked.error });
   const provisioning = makeProvisioning({
     monotonicMs,
     epochMs: Date.now,
@@ -171,7 +173,10 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       redirect.apply(wanted, keyReady);
       if (ENDPOINTS.every((endpoint) => redirect.guarded()[endpoint] === wanted[endpoint])) timing.done("redirect");
     },
-    changed: () => keeperChanged(),
+    changed: () => {
+      feed.keeperChanged();
+      statusChanged();
+    },
     log,
     localNowMs: Date.now,
     monotonicMs,
@@ -219,20 +224,11 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     log,
     monotonicMs,
   });
-  function keeperChanged(): void {
-    // A loss counts at once; readiness with the end of the poll, when the redirect is in place, too.
-    if (!isKeySettled()) provisioning.setKey({ ...keeper.report(), ready: false });
-    statusChanged();
-  }
-  function isKeySettled(): boolean {
-    const { kind } = keeper.snapshot().channel;
-    return kind === "latched" || kind === "disabled";
-  }
-  function tellProvisioning(): void {
-    provisioning.setKey({ ...keeper.report(), ready: isKeySettled() });
-    const { status, message } = currentStatus().proxyAgentStatus.ebpfProgramStatus;
-    provisioning.setRedirector(status === "RUNNING", message);
-  }
+  const feed = makeProvisioningFeed(
+    provisioning,
+    () => keeper,
+    () => currentStatus().proxyAgentStatus.ebpfProgramStatus,
+  );
 
   // ---- policy modules: in force before the first request is decided --------------------------------------------------
   const modules = startModules(config, {
@@ -256,7 +252,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       telemetry?.tick();
       if (!stopping) check.run();
       polled();
-      if (!stopping) tellProvisioning();
+      if (!stopping) feed.settled();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
       watchdog?.afterPoll();
       statusWriter.afterPoll();
@@ -274,15 +270,18 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     provisioning,
     status: currentStatus,
   });
-  const ended = (end: RequestEnd) => {
-    summaries.count(end);
-    denials.count(end);
-    metrics.countRequest(end);
-    trail.append(end);
-    lines.ended(end);
-    // The host takes our signature no more, so the key it wants may be another one: not seen only with the next poll.
-    if (end.status === 401 && end.endorsed) loop.wake();
-  };
+  const ended = makeRequestObservers(
+    [
+      ["decision trail", trail.append],
+      ["connection summaries", summaries.count],
+      ["denials", denials.count],
+      ["metrics", metrics.countRequest],
+      ["request lines", lines.ended],
+      // The host takes our signature no more, so the key it wants may be another one: not seen only with the next poll.
+      ["polling", ({ status, endorsed }) => (status === 401 && endorsed ? loop.wake() : undefined)],
+    ],
+    log,
+  );
   const requestPorts = {
     snapshot: keeper.snapshot,
     hostDate: keeper.hostDate,
@@ -336,7 +335,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   });
 
   provisioning.setListener(true, listenerMessage);
-  tellProvisioning();
+  feed.settled();
   watchdog = startWatchdog(notify.watchdogMs, listenerMessage, {
     probe: () => probeListener({ address: LISTENER_ADDRESS, port: LISTENER_PORT }, PROBE_MS),
     isLoopStalled: () => loop.stalledMs() > 0,
@@ -378,12 +377,6 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       );
     },
   });
-}
-
-/** Connects that are under way still arrive. */
-async function letGo(redirect: Pick<RedirectSwitch, "release">): Promise<void> {
-  redirect.release();
-  await lastArrivals();
 }
 
 /** Runs it later without keeping the process up; the function returned cancels it. */

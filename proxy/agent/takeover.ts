@@ -1,12 +1,13 @@
 // Comes into the place of an earlier agent and leaves its own to the next: one agent at a time, the listening socket inherited where
 // the service manager keeps one, and no connection taken before it can be answered.
 
-import { openPinFolder } from "../adapters/ebpf/pins.ts";
+import { hasPins, openPinFolder } from "../adapters/ebpf/pins.ts";
 import { lockFolder } from "../adapters/service/instance-lock.ts";
 import { type OpenSocket, openOwnSocket, takeInheritedSocket } from "../adapters/service/listening-socket.ts";
 import { openKeyStore } from "../adapters/storage/key-store.ts";
 import type { Log } from "../core/ports.ts";
 import { err, ok, type Result } from "../core/result.ts";
+import type { RedirectSwitch } from "./redirect.ts";
 
 /** How long connections wait for the first word of the host after a takeover; then they are answered 503. */
 export const WARM_START_MS = 3_000;
@@ -50,6 +51,13 @@ export function staysForSuccessor(socket: OpenSocket, notPinned: string | undefi
   return socket.inherited && notPinned === undefined;
 }
 
-export async function lastArrivals(): Promise<void> {
+/** Lets new connects go their direct way; those that are under way still arrive. */
+export async function letGo(redirect: Pick<RedirectSwitch, "release">): Promise<void> {
+  redirect.release();
   await Bun.sleep(LAST_ARRIVALS_MS);
+}
+
+/** Whether an earlier agent's redirect is in effect without an agent: what it guards answers nobody until one starts. */
+export function isRedirectLeft(pinFolder: string): boolean {
+  return pinFolder !== "" && hasPins(pinFolder);
 }

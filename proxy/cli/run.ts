@@ -7,12 +7,15 @@ import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { type RunningAgent, startAgent } from "../agent/agent.ts";
 import { type Config, DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
 import { type Logs, openLogs } from "../agent/log-outputs.ts";
+import { isRedirectLeft } from "../agent/takeover.ts";
 import { err, type Result } from "../core/result.ts";
 import { compileItemCommand } from "./compile-command.ts";
 import { whenEnterIsPressed } from "./console.ts";
 import { EXIT } from "./exit-code.ts";
 
-const EXIT_FOR = { listener: EXIT.temporary, capability: EXIT.capability, defect: EXIT.software } as const;
+const EXIT_FOR = { listener: EXIT.temporary, held: EXIT.temporary, capability: EXIT.capability, defect: EXIT.software } as const;
+const WITHOUT_AGENT =
+  "the redirect of an earlier agent stays in effect: what it guards answers nobody until an agent starts, or azure-proxy-agent release takes it off";
 const WAITED_FOR_MS = 2_000;
 
 /** By then the first rules are in force and the key is latched, if the host is there. */
@@ -73,7 +76,12 @@ export async function run(version: string, configPath: string | undefined, isCon
   }).catch((error: unknown) =>
     err({ kind: "defect" as const, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   );
-  if (!started.ok) return end(logs, EXIT_FOR[started.error.kind], started.error.message);
+  if (!started.ok) {
+    // Closed is right, but somebody must know.
+    if (started.error.kind !== "held" && isRedirectLeft(loaded.config.pinFolder))
+      log.error("redirect-without-agent", { pinFolder: loaded.config.pinFolder, message: WITHOUT_AGENT });
+    return end(logs, EXIT_FOR[started.error.kind], started.error.message);
+  }
 
   setTimeout(releaseIdleMemory, SETTLED_MS).unref();
 

@@ -7,7 +7,7 @@ import { basename, join } from "node:path";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { NotifySocket, ServiceManager } from "../support/service-manager.ts";
-import { type AgentProcess, ALICE, curl, type Ids, IMDS_INSTANCE, runProgram, World } from "../support/world.ts";
+import { AgentProcess, ALICE, curl, type Ids, IMDS_INSTANCE, runProgram, World } from "../support/world.ts";
 
 const RESTARTS = Number(process.env.RESTARTS ?? 40);
 const CALLERS = join(import.meta.dir, "../support/steady-callers.py");
@@ -172,6 +172,13 @@ describe("without one", () => {
     world.agent.process.kill("SIGKILL");
     await world.agent.process.exited;
     expect((await curl(IMDS_INSTANCE)).status).toBe(0);
+    // One that cannot start says that the redirect is there without an agent; the next one that can takes it over.
+    const taken = Bun.listen({ hostname: "127.0.0.1", port: 3080, socket: { data() {} } });
+    const failing = new AgentProcess(world.configPath);
+    expect(await failing.process.exited).toBe(75);
+    await failing.stop();
+    expect(await failing.line("redirect-without-agent")).toMatchObject({ pinFolder: pinsOf(world) });
+    taken.stop(true);
     await world.restartAgent();
     expect((await curl(IMDS_INSTANCE)).status).toBe(200);
     expect(await world.unsignedLeft()).toEqual([]);

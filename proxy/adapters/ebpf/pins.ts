@@ -159,6 +159,11 @@ export function removeOthers(path: string, keep: string | undefined): boolean {
   return clean;
 }
 
+/** Whether an agent left anything pinned. */
+export function hasPins(path: string): boolean {
+  return listFolder(path).length > 0;
+}
+
 function listFolder(path: string): readonly string[] {
   try {
     return readdirSync(path).sort();
