@@ -103,6 +103,11 @@ describe("endless work", () => {
     ["a load that waits for a load", { evaluate: "(i32.load (i32.load (i32.load (i32.const 0))))" }, 24],
     ["a store", { evaluate: "(i64.store (i32.const 4093) (i64.const 5)) (i32.const 0)" }, 8],
     ["a conversion that saturates", { evaluate: "(i32.trunc_sat_f64_u (f64.const 1e300))" }, 3],
+    [
+      "rounding",
+      { evaluate: "(f64.reinterpret_i64 (i64.reinterpret_f64 (f64.nearest (f64.floor (f64.const 1.5))))) (drop) (i32.const 0)" },
+      6,
+    ],
     ["a float conversion", { evaluate: "(i32.trunc_f64_u (f64.const 1))" }, 3],
     // An engine may copy all that is there to make it larger: 8,192 units are the price of copying a page.
     ["growing a memory of 16 pages", { memory: "16 16", evaluate: "(memory.grow (i32.const 1))" }, 16 * 8_192 + 3_000],

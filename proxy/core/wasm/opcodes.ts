@@ -13,6 +13,7 @@ export const COST = {
   /** Float arithmetic, division and roots: weighed by denormal operands, on which processors are slow. */
   float: 16,
   floatDivide: 60,
+  /** Between integer and float, and rounding to a whole number. */
   convert: 3,
   call: 6,
   indirectCall: 12,
@@ -57,11 +58,13 @@ numeric(0x79, 0x7b, 1, I64, I64);
 numeric(0x7c, 0x8a, 2, I64, I64);
 numeric(0x7f, 0x82, 2, I64, I64, COST.divide);
 numeric(0x8b, 0x91, 1, F32, F32); // abs … sqrt
+numeric(0x8d, 0x90, 1, F32, F32, COST.convert); // ceil, floor, trunc, nearest
 numeric(0x91, 0x91, 1, F32, F32, COST.floatDivide);
 numeric(0x92, 0x94, 2, F32, F32, COST.float);
 numeric(0x95, 0x95, 2, F32, F32, COST.floatDivide);
 numeric(0x96, 0x98, 2, F32, F32);
 numeric(0x99, 0x9f, 1, F64, F64);
+numeric(0x9b, 0x9e, 1, F64, F64, COST.convert);
 numeric(0x9f, 0x9f, 1, F64, F64, COST.floatDivide);
 numeric(0xa0, 0xa2, 2, F64, F64, COST.float);
 numeric(0xa3, 0xa3, 2, F64, F64, COST.floatDivide);
