@@ -3,6 +3,7 @@
 
 import { BodyLocals } from "./body-locals.ts";
 import { type BodyPatches, PATCH } from "./body-patches.ts";
+import { readBulk, TABLE_GROW } from "./bulk-instructions.ts";
 import type { ByteReader } from "./byte-reader.ts";
 import { LIMITS } from "./core-limits.ts";
 import type { CoreModule } from "./core-module.ts";
@@ -247,66 +248,8 @@ export class BodyReader {
       return;
     }
     this.#costs.add(COST.bulk);
-    switch (opcode) {
-      case 8: // memory.init
-        this.#indices.readDataSegment(this.#reader);
-        this.#indices.readMemory(this.#reader);
-        this.#indices.wantMemory(this.#operands.offset);
-        this.#popBulk(PATCH.chargeBytes, I32);
-        return;
-      case 9:
-        this.#indices.readDataSegment(this.#reader);
-        return;
-      case 10: // memory.copy
-        this.#indices.readMemory(this.#reader);
-        this.#indices.readMemory(this.#reader);
-        this.#indices.wantMemory(this.#operands.offset);
-        this.#popBulk(PATCH.chargeBytes, I32);
-        return;
-      case 11: // memory.fill
-        this.#indices.readMemory(this.#reader);
-        this.#indices.wantMemory(this.#operands.offset);
-        this.#popBulk(PATCH.chargeBytes, I32);
-        return;
-      case 12: // table.init
-        this.#indices.readElementSegment(this.#reader);
-        this.#indices.readTable(this.#reader);
-        this.#popBulk(PATCH.chargeElements, I32);
-        return;
-      case 13:
-        this.#indices.readElementSegment(this.#reader);
-        return;
-      case 14: // table.copy
-        this.#indices.readTable(this.#reader);
-        this.#indices.readTable(this.#reader);
-        this.#popBulk(PATCH.chargeElements, I32);
-        return;
-      case 15: // table.grow
-        this.#indices.readTable(this.#reader);
-        this.#costs.add(COST.grow);
-        this.#patches.add(this.#operands.offset, PATCH.chargeElements, 0);
-        this.#operands.pop(I32);
-        this.#operands.pop(FUNCREF);
-        this.#operands.push(I32);
-        return;
-      case 16: // table.size
-        this.#indices.readTable(this.#reader);
-        this.#operands.push(I32);
-        return;
-      case 17: // table.fill
-        this.#indices.readTable(this.#reader);
-        this.#popBulk(PATCH.chargeElements, FUNCREF);
-        return;
-    }
-    refuse("opcode", this.#operands.offset, `found opcode 0xfc ${hex(opcode)} (unknown), want one of core WebAssembly 2.0 without SIMD`);
-  }
-
-  /** Destination, source or value, length; the length is on top, where the meter reads it before the instruction runs. */
-  #popBulk(kind: number, middle: number): void {
-    this.#patches.add(this.#operands.offset, kind, 0);
-    this.#operands.pop(I32);
-    this.#operands.pop(middle);
-    this.#operands.pop(I32);
+    readBulk(opcode, this.#reader, this.#indices, this.#operands, this.#patches);
+    if (opcode === TABLE_GROW) this.#costs.add(COST.grow);
   }
 
   #enter(opcode: number): void {
