@@ -1,6 +1,7 @@
 // `azure-proxy-agent module run`: what a module says to one request by one caller.
 
 import { TriedModule } from "../adapters/policy/module-trial.ts";
+import { standingNotes } from "../core/modules/module-standing.ts";
 import { renderTrial, trialJson } from "../core/policy-tools/render-module-tests.ts";
 import { quote, wrap } from "../core/policy-tools/text-layout.ts";
 import { onlyNamed, readUsableModule, tellRefusal, USABLE_VALUES } from "./module-input.ts";
@@ -37,7 +38,8 @@ export async function moduleRun(argv: readonly string[]): Promise<number> {
   const module = await readUsableModule(operand, options.value);
   if (!module.ok) return module.error;
   const { compiled, budgets, settings, entry, componentSha256 } = module.value;
-  const { question, notes } = asked.value;
+  const { question } = asked.value;
+  const notes = entry === undefined ? asked.value.notes : [...asked.value.notes, ...standingNotes(entry, question.request.endpoint)];
   const headers = onlyNamed(question.headers, entry?.headers);
   const trial = new TriedModule(compiled, budgets, settings).ask({ ...question, headers });
   if (!trial.ok) return tellRefusal(`cannot ask ${quote(operand)}: ${trial.error}`).error;

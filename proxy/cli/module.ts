@@ -1,15 +1,8 @@
 // `azure-proxy-agent module TOOL`: adds, lists, changes and tries policy modules. Each tool loads only what it needs.
 
-import { quote } from "../core/policy-tools/text-layout.ts";
-import { printLines, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
+import { listTools, runTool, type Tool, type Tools } from "./tool-table.ts";
 
-interface Tool {
-  /** For the list of tools. */
-  readonly does: string;
-  readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => number | Promise<number>; readonly usage: string }>;
-}
-
-const TOOLS: Readonly<Record<string, Tool>> = {
+const TOOLS: Tools = {
   new: {
     does: "make a folder with the beginnings of a module",
     load: async () => {
@@ -92,29 +85,13 @@ const TOOLS: Readonly<Record<string, Tool>> = {
 
 const USAGE = `azure-proxy-agent module TOOL [OPTION]... (TOOL --help says more)
 
-${Object.entries(TOOLS)
-  .map(([name, { does }]) => `  ${name.padEnd(12)} ${does}`)
-  .join("\n")}
+${listTools(TOOLS)}
 
 Tools that read or change what is installed need root. The others, and test, run, bench and inspect
 of a component file, need neither root nor the daemon.
 `;
 
 /** Runs the chosen tool and gives its exit code. */
-export async function module(argv: readonly string[]): Promise<number> {
-  const [word, ...rest] = argv;
-  const tool = word !== undefined && Object.hasOwn(TOOLS, word) ? TOOLS[word] : undefined;
-  if (tool === undefined) {
-    if (word === "--help" || word === "-h") return help(USAGE);
-    return refuseUsage(word === undefined ? "a module tool is needed" : `unknown module tool ${quote(word)}`, USAGE);
-  }
-  const { run, usage } = await tool.load();
-  const end = rest.indexOf("--");
-  const asksForHelp = rest.slice(0, end < 0 ? undefined : end).some((each) => each === "--help" || each === "-h");
-  return asksForHelp ? help(usage) : run(rest);
-}
-
-function help(usage: string): number {
-  printLines([usage.trimEnd()]);
-  return TOOL_EXIT.yes;
+export function module(argv: readonly string[]): Promise<number> {
+  return runTool("module", TOOLS, USAGE, argv);
 }

@@ -1,14 +1,8 @@
 // `azure-proxy-agent policy …`: picks the tool. Each loads only its own code; none needs root or the network.
 
-import { quote } from "../core/policy-tools/text-layout.ts";
-import { printLines, refuseUsage, TOOL_EXIT } from "./policy-output.ts";
+import { listTools, runTool, type Tools } from "./tool-table.ts";
 
-interface Tool {
-  readonly does: string;
-  readonly load: () => Promise<{ readonly run: (argv: readonly string[]) => number; readonly usage: string }>;
-}
-
-const TOOLS: Readonly<Record<string, Tool>> = {
+const TOOLS: Tools = {
   check: {
     does: "validate a rule file and warn of what hardly does what it seems to",
     load: async () => {
@@ -76,28 +70,12 @@ const TOOLS: Readonly<Record<string, Tool>> = {
 
 const USAGE = `azure-proxy-agent policy TOOL [OPTION]... (TOOL --help says more)
 
-${Object.entries(TOOLS)
-  .map(([name, { does }]) => `  ${name.padEnd(9)} ${does}`)
-  .join("\n")}
+${listTools(TOOLS)}
 
 None of them needs root, the daemon or the network.
 `;
 
 /** Runs the chosen tool and gives its exit code. */
-export async function policy(argv: readonly string[]): Promise<number> {
-  const [word, ...rest] = argv;
-  const tool = word !== undefined && Object.hasOwn(TOOLS, word) ? TOOLS[word] : undefined;
-  if (tool === undefined) {
-    if (word === "--help" || word === "-h") return help(USAGE);
-    return refuseUsage(word === undefined ? "a policy tool is needed" : `unknown policy tool ${quote(word)}`, USAGE);
-  }
-  const { run, usage } = await tool.load();
-  const end = rest.indexOf("--");
-  const asksForHelp = rest.slice(0, end < 0 ? undefined : end).some((each) => each === "--help" || each === "-h");
-  return asksForHelp ? help(usage) : run(rest);
-}
-
-function help(usage: string): number {
-  printLines([usage.trimEnd()]);
-  return TOOL_EXIT.yes;
+export function policy(argv: readonly string[]): Promise<number> {
+  return runTool("policy", TOOLS, USAGE, argv);
 }

@@ -45,7 +45,7 @@ export function isModuleName(text: string): boolean {
   return MODULE_NAME.test(text);
 }
 
-/** A header that a module may be shown; not one that carries what the caller must keep to itself. */
+/** Whether there can be a header of this name, as the list spells it. Which ones a module may see is the operator's choice. */
 export function isModuleHeader(name: string): boolean {
   return HEADER_NAME.test(name);
 }
