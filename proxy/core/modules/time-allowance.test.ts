@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { costOfAnswer, FOR_ANSWERS, FOR_FAILURES, PAUSE, PAUSE_FROM_MS, TimeAllowance } from "./time-allowance.ts";
+import { CROWD, costOfAnswer, FOR_ANSWERS, FOR_FAILURES, PAUSE, PAUSE_FROM_MS, TimeAllowance } from "./time-allowance.ts";
 
 describe("TimeAllowance", () => {
   test("a few failures cost nothing; then the user waits, and only that user", () => {
@@ -23,6 +23,19 @@ describe("TimeAllowance", () => {
     expect(allowance.mayAsk(1002, 10)).toBe(true);
     allowance.charge(0, 3, endMs);
     expect([allowance.mayAsk(0, endMs), allowance.mayAsk(1000, endMs)]).toEqual([true, false]);
+  });
+
+  test("T-139: when many owe, those who owe nothing wait as well, but for root; when one has paid, they do not", () => {
+    const allowance = new TimeAllowance(FOR_FAILURES);
+    const costMs = 5;
+    for (let user = 1; user <= CROWD; user++) {
+      expect(allowance.mayAsk(user, 0)).toBe(true);
+      allowance.charge(user, costMs, 0);
+    }
+    expect([allowance.mayAsk(9, 0), allowance.mayAsk(0, 0), allowance.mayAsk(9, PAUSE * costMs)]).toEqual([false, true, true]);
+    const paidMs = costMs / FOR_FAILURES.userShare;
+    allowance.charge(1, PAUSE_FROM_MS, paidMs);
+    expect(allowance.mayAsk(9, paidMs)).toBe(true);
   });
 
   test("T-139: many users in debt do not have root denied; root has a debt of its own", () => {

@@ -25,6 +25,8 @@ export const FOR_ANSWERS: Allowance = { userBurstMs: 50, userShare: 0.05, totalB
 export const PAUSE = 9;
 /** As long as all debts are not more than this, nobody waits: one request that failed does not spoil the next. */
 export const PAUSE_FROM_MS = 15;
+/** So many users in debt are an attack by more than one: then those who owe nothing wait, too, or each of a hundred would get a call. */
+export const CROWD = 4;
 const MAX_USERS = 64;
 const ROOT = 0;
 
@@ -61,7 +63,8 @@ export class TimeAllowance {
     // Others must not have root denied, whose requests the machine's own agents send; root needs no help to do harm.
     if (userId === ROOT) return true;
     const totalMs = left(this.#total, totalShare, nowMs);
-    const waits = ms > 0 && totalMs > PAUSE_FROM_MS && nowMs < this.#pausedUntilMs;
+    const pauses = totalMs > PAUSE_FROM_MS && nowMs < this.#pausedUntilMs;
+    const waits = pauses && (ms > 0 || this.#countDebtors(nowMs) >= CROWD);
     return totalMs <= totalBurstMs && !waits;
   }
 
@@ -73,6 +76,12 @@ export class TimeAllowance {
     const before = this.#users.get(userId);
     if (before === undefined) this.#makeRoom(nowMs);
     this.#users.set(userId, { ms: (before === undefined ? 0 : left(before, userShare, nowMs)) + costMs, atMs: nowMs });
+  }
+
+  /** Who has paid is forgotten. */
+  #countDebtors(nowMs: number): number {
+    for (const [userId, debt] of this.#users) if (left(debt, this.#allowance.userShare, nowMs) === 0) this.#users.delete(userId);
+    return this.#users.size;
   }
 
   /** Beyond the limit the smallest debt is forgiven: the total still counts it. */
