@@ -5,7 +5,7 @@ import { percentile } from "../core/modules/module-trials.ts";
 import type { PolicyQuestion } from "../core/modules/policy-question.ts";
 import { count, quote, wrap } from "../core/policy-tools/text-layout.ts";
 import { ok } from "../core/result.ts";
-import { readCaseFile } from "./module-cases.ts";
+import { readCaseFile, readCaseSettings } from "./module-cases.ts";
 import { defaultCasesPath, onlyNamed, readUsableModule, type Told, tellFailure, tellRefusal, USABLE_VALUES } from "./module-input.ts";
 import { QUESTION_LISTS, QUESTION_TEXT, QUESTION_VALUES, readQuestion } from "./module-question.ts";
 import { type Options, parseOptions } from "./policy-options.ts";
@@ -16,8 +16,8 @@ export const BENCH_USAGE = `azure-proxy-agent module bench FILE|NAME [--cases FI
 Asks the module the same questions over and over and says what a call costs: fuel, and time with all
 that goes with a call in the agent. The questions are those of the cases, in turn, or the one given.
 
-  --cases FILE      default: cases.json beside FILE; settings in it are not looked at
-${QUESTION_TEXT}  --settings FILE   what it is configured with; an installed one has its own
+  --cases FILE      default: cases.json beside FILE; settings of single cases are not looked at
+${QUESTION_TEXT}  --settings FILE   where the cases do not say; an installed module has its own
   --calls N         1 to 1000000 (default 20000), after a tenth as many to become warm
   --fuel N, --memory N, --reason N   budgets, as in "module add"
   --config FILE     the agent's config
@@ -29,6 +29,12 @@ Ends after 20 seconds with what it has by then. Exit codes: 0 measured, 1 the co
 
 const DEFAULT_CALLS = 20_000;
 const MAX_MS = 20_000;
+
+interface Asking {
+  readonly questions: readonly PolicyQuestion[];
+  /** Of the file of cases, which expect them. */
+  readonly settings: Uint8Array | undefined;
+}
 
 interface Costs {
   /** Sorted. */
@@ -51,14 +57,14 @@ export async function moduleBench(argv: readonly string[]): Promise<number> {
   const operand = options.value.operands[0] ?? "";
   const isOne = options.value.value("--request") !== undefined;
   if (isOne && options.value.value("--cases") !== undefined) return refuseUsage("--cases and --request exclude each other", BENCH_USAGE);
-  const questions = isOne ? readOne(options.value) : readFromCases(options.value, operand);
-  if (!questions.ok) return questions.error;
+  const asking = isOne ? readOne(options.value) : readFromCases(options.value, operand);
+  if (!asking.ok) return asking.error;
   const beganMs = performance.now();
   const module = await readUsableModule(operand, options.value);
   if (!module.ok) return module.error;
-  const { compiled, budgets, settings, entry, componentSha256 } = module.value;
-  const tried = new TriedModule(compiled, budgets, settings);
-  const asked = questions.value.map((question) => ({ ...question, headers: onlyNamed(question.headers, entry?.headers) }));
+  const { compiled, budgets, entry, componentSha256 } = module.value;
+  const tried = new TriedModule(compiled, budgets, asking.value.settings ?? module.value.settings);
+  const asked = asking.value.questions.map((question) => ({ ...question, headers: onlyNamed(question.headers, entry?.headers) }));
   const first = tried.ask(asked[0] ?? never());
   if (!first.ok) return tellRefusal(`cannot ask ${quote(operand)}: ${first.error}`).error;
   const loadMs = performance.now() - beganMs;
@@ -112,21 +118,23 @@ function costsJson({ fuel, microseconds, failures, memoryBytes }: Costs, loadMs:
   return { calls: microseconds.length, failures, microseconds: ranks(microseconds), fuel: ranks(fuel), loadMs, memoryBytes };
 }
 
-function readOne(options: Options): Told<readonly PolicyQuestion[]> {
+function readOne(options: Options): Told<Asking> {
   const asked = readQuestion(options);
-  if (asked.ok) return ok([asked.value.question]);
+  if (asked.ok) return ok({ questions: [asked.value.question], settings: undefined });
   return asked.error.usage
     ? { ok: false, error: refuseUsage(asked.error.message, BENCH_USAGE) }
     : { ok: false, error: fail(asked.error.message) };
 }
 
-function readFromCases(options: Options, operand: string): Told<readonly PolicyQuestion[]> {
+function readFromCases(options: Options, operand: string): Told<Asking> {
   const path = options.value("--cases") ?? defaultCasesPath(operand);
   if (path === undefined) return { ok: false, error: refuseUsage("--cases, or --request and --caller, are needed", BENCH_USAGE) };
   const file = readCaseFile(path);
   if (!file.ok) return file;
   const questions = file.value.cases.map(({ question }) => question);
-  return questions.length === 0 ? tellFailure("found no cases") : ok(questions);
+  if (questions.length === 0) return tellFailure("found no cases");
+  const settings = file.value.settings === undefined ? ok(undefined) : readCaseSettings(file.value.settings, path);
+  return settings.ok ? ok({ questions, settings: settings.value }) : settings;
 }
 
 function never(): never {

@@ -32,7 +32,7 @@ export function runModuleCases(target: CaseTarget, file: ModuleCaseFile, path: s
   const cases: CaseOutcome[] = [];
   for (const each of file.cases) {
     const source = each.settings ?? file.settings;
-    const settings = source === undefined ? ok(target.settings) : readSource(source, path);
+    const settings = source === undefined ? ok(target.settings) : readCaseSettings(source, path);
     if (!settings.ok) return settings;
     const key = hashOf(settings.value);
     const module = tried.get(key) ?? new TriedModule(compiled, budgets, settings.value);
@@ -42,7 +42,7 @@ export function runModuleCases(target: CaseTarget, file: ModuleCaseFile, path: s
   }
   const settings: SettingsOutcome[] = [];
   for (const each of file.settingsCases) {
-    const bytes = readSource(each.settings, path);
+    const bytes = readCaseSettings(each.settings, path);
     if (!bytes.ok) return bytes;
     settings.push(judgeSettings(each, tryModuleSettings(compiled, budgets, bytes.value)));
   }
@@ -50,7 +50,7 @@ export function runModuleCases(target: CaseTarget, file: ModuleCaseFile, path: s
 }
 
 /** @param beside - the case file, from which paths are named */
-function readSource(source: SettingsSource, beside: string): Told<Uint8Array> {
+export function readCaseSettings(source: SettingsSource, beside: string): Told<Uint8Array> {
   if (source.kind === "text") return ok(Buffer.from(source.text, "utf8"));
   return readSettings(isAbsolute(source.path) || beside === "-" ? source.path : join(dirname(beside), source.path));
 }

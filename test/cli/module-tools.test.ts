@@ -477,6 +477,17 @@ describe("module test, run and bench without root", () => {
     expect(json.fuel.least).toBe(json.fuel.most);
   });
 
+  test("bench asks under the settings that the cases expect, as test does", async () => {
+    const cases = (text: string) => JSON.stringify({ settings: { text }, cases: [SAMPLE_CASES.cases[0]] });
+    folder.write("bench.json", cases("!"));
+    const argv = ["module", "bench", "sample.wasm", "--cases", "bench.json", "--calls", "10"];
+    const refused = await runCommand(argv, { cwd: folder.path });
+    expect([refused.code, refused.out]).toEqual([1, ""]);
+    expect(refused.err).toContain("no exclamation");
+    folder.write("bench.json", cases("y"));
+    expect((await runCommand(argv, { cwd: folder.path })).code).toBe(0);
+  });
+
   test("inspect says what a component file holds, or why it is refused", async () => {
     const inspected = await runCommand(["module", "inspect", "sample.wasm"], { cwd: folder.path });
     expect(inspected.code).toBe(0);

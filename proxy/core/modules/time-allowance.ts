@@ -32,7 +32,10 @@ const ROOT = 0;
 
 /** Shorter calls are nobody's debt. */
 const SLOW_MS = 1.5;
-/** The slowest instructions need no longer for a unit; what goes beyond was time that other processes took. */
+/**
+ * What a unit takes of nearly all code. Loads from all over a memory that no near cache holds take several times as long, but so do calls
+ * while other processes have the processor, and nobody must pay for those.
+ */
 const MOST_MS_PER_UNIT = 1e-6;
 
 /** What is charged for a call that answered. Nothing for nearly every call of nearly every module. */
