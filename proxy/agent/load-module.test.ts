@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { claimsOf } from "../../test/support/claims.ts";
 import { sampleComponent } from "../../test/support/module-component.ts";
+import { moduleEntry } from "../../test/support/module-entry.ts";
 import { encodePrepared } from "../adapters/policy/prepared-artefact.ts";
 import { changeModules, hashOf } from "../adapters/storage/module-store.ts";
-import { DEFAULT_BUDGETS } from "../core/modules/module-budgets.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
 import { ok } from "../core/result.ts";
 import type { PreparedComponent } from "../core/wasm/component-plan.ts";
@@ -32,21 +32,11 @@ async function install(change: (prepared: PreparedComponent) => Uint8Array): Pro
   if (!made.ok) throw new Error(made.error.message);
   const artefact = change(made.value.prepared);
   const settings = new Uint8Array(0);
-  const entry: ModuleEntry = {
-    name: "sample",
-    enabled: true,
-    audit: false,
-    endpoints: ["imds"],
-    headers: [],
-    budgets: DEFAULT_BUDGETS,
+  const entry = moduleEntry({
     componentSha256: hashOf(component),
     preparedSha256: hashOf(artefact),
     settingsSha256: hashOf(settings),
-    worldVersion: "1.0.0",
-    signedBy: undefined,
-    signatureSha256: undefined,
-    pinned: false,
-  };
+  });
   const changed = changeModules(files().folder, SELF, () => ok({ entries: [entry], objects: [component, artefact, settings] }));
   if (!changed.ok) throw new Error(changed.error.message);
   return entry;

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { componentEmbed, componentNew, parse } from "@bytecodealliance/jco";
 import { encodePrepared } from "../../proxy/adapters/policy/prepared-artefact.ts";
 import { changeModules, hashOf } from "../../proxy/adapters/storage/module-store.ts";
-import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
 import type { ModuleEntry } from "../../proxy/core/modules/module-entry.ts";
 import { ok } from "../../proxy/core/result.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../proxy/core/wasm/core-limits.ts";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
+import { moduleEntry } from "./module-entry.ts";
 import { outcomeWat } from "./wat-policy.ts";
 
 const WIT = join(import.meta.dir, "../../policy-wasm/wit/policy.wit");
@@ -63,21 +63,12 @@ export function installModules(folder: string, modules: readonly InstalledModule
     if (!prepared.ok) throw new Error(prepared.error.message);
     const artefact = encodePrepared(prepared.value.prepared);
     objects.push(component, artefact, settings);
-    return {
-      enabled: true,
-      audit: false,
-      endpoints: ["imds"],
-      headers: [],
-      budgets: DEFAULT_BUDGETS,
+    return moduleEntry({
       componentSha256: hashOf(component),
       preparedSha256: hashOf(artefact),
       settingsSha256: hashOf(settings),
-      worldVersion: "1.0.0",
-      signedBy: undefined,
-      signatureSha256: undefined,
-      pinned: false,
       ...more,
-    };
+    });
   });
   const changed = changeModules(folder, owner, () => ok({ entries, objects }));
   if (!changed.ok) throw new Error(changed.error.message);

@@ -1,25 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { DEFAULT_BUDGETS } from "./module-budgets.ts";
+import { moduleEntry } from "../../../test/support/module-entry.ts";
 import { editModules, moveModule, type Placing, pinModule, placeModule, removeModules } from "./module-changes.ts";
 import type { ModuleEntry } from "./module-entry.ts";
 
 function entry(name: string, more: Partial<ModuleEntry> = {}): ModuleEntry {
-  return {
-    name,
-    enabled: true,
-    audit: false,
-    endpoints: ["imds"],
-    headers: [],
-    budgets: DEFAULT_BUDGETS,
-    componentSha256: "a".repeat(64),
-    preparedSha256: "b".repeat(64),
-    settingsSha256: "c".repeat(64),
-    worldVersion: "1.0.0",
-    signedBy: undefined,
-    signatureSha256: undefined,
-    pinned: false,
-    ...more,
-  };
+  return moduleEntry({ name, ...more });
 }
 
 const LIST = [entry("a"), entry("b"), entry("c")];

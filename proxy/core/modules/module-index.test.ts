@@ -1,25 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { moduleEntry } from "../../../test/support/module-entry.ts";
 import { seededRandom } from "../../../test/support/random.ts";
 import { BUDGET_LIMITS, DEFAULT_BUDGETS, parseBudgets } from "./module-budgets.ts";
 import type { ModuleEntry } from "./module-entry.ts";
 import { MAX_MODULES, parseModuleIndex, referencedObjects, renderModuleIndex } from "./module-index.ts";
 
 const HASH = { a: "a".repeat(64), b: "b".repeat(64), c: "c".repeat(64), d: "d".repeat(64) };
-const ENTRY: ModuleEntry = {
-  name: "container-guard",
-  enabled: true,
-  audit: false,
-  endpoints: ["imds"],
-  headers: ["metadata"],
-  budgets: DEFAULT_BUDGETS,
-  componentSha256: HASH.a,
-  preparedSha256: HASH.b,
-  settingsSha256: HASH.c,
-  worldVersion: "1.0.0",
-  signedBy: undefined,
-  signatureSha256: undefined,
-  pinned: false,
-};
+const ENTRY = moduleEntry({ name: "container-guard", headers: ["metadata"] });
 const SIGNED: ModuleEntry = { ...ENTRY, name: "signed", signedBy: "0123456789ABCDEF", signatureSha256: HASH.d, pinned: true };
 
 function read(json: unknown): string {

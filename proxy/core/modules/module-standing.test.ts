@@ -1,23 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { DEFAULT_BUDGETS } from "./module-budgets.ts";
-import type { ModuleEntry } from "./module-entry.ts";
+import { moduleEntry } from "../../../test/support/module-entry.ts";
 import { standingNotes } from "./module-standing.ts";
 
-const ENTRY: ModuleEntry = {
-  name: "gate",
-  enabled: true,
-  audit: false,
-  endpoints: ["imds", "hostga"],
-  headers: [],
-  budgets: DEFAULT_BUDGETS,
-  componentSha256: "a".repeat(64),
-  preparedSha256: "b".repeat(64),
-  settingsSha256: "c".repeat(64),
-  worldVersion: "1.0.0",
-  signedBy: undefined,
-  signatureSha256: undefined,
-  pinned: false,
-};
+const ENTRY = moduleEntry({ endpoints: ["imds", "hostga"] });
 
 describe("standingNotes", () => {
   test("says nothing about a module whose answer counts", () => {
