@@ -4,7 +4,8 @@
 import { readFileSync } from "node:fs";
 import { releasePins } from "../adapters/ebpf/release.ts";
 import { lockFolder } from "../adapters/service/instance-lock.ts";
-import { DEFAULT_CONFIG_PATH, DEFAULT_PIN_FOLDER, parseConfig } from "../agent/config.ts";
+import { DEFAULT_CONFIG_PATH, DEFAULT_PIN_FOLDER, parseConfig, renderConfigError } from "../agent/config.ts";
+import { err, ok, type Result } from "../core/result.ts";
 import { EXIT } from "./exit-code.ts";
 
 const USAGE = `azure-proxy-agent release [--config FILE] [--after-stop]
@@ -77,15 +78,22 @@ export function isStopJob(jobs: string): boolean {
   });
 }
 
-/** A config that cannot be used must not keep the redirect in place: then it is the default folder. */
+/** A config that cannot be used must not keep the redirect in place: then it is the default folder, and said so. */
 function findPinFolder(path: string): string {
+  const found = readPinFolder(path);
+  if (found.ok) return found.value;
+  process.stderr.write(`azure-proxy-agent release: ${found.error}; taking the default pin folder "${DEFAULT_PIN_FOLDER}"\n`);
+  return DEFAULT_PIN_FOLDER;
+}
+
+function readPinFolder(path: string): Result<string, string> {
   try {
     const parsed = parseConfig(readFileSync(path, "utf8"), process.env);
-    if (parsed.ok) return parsed.value.config.pinFolder;
-  } catch {
+    return parsed.ok ? ok(parsed.value.config.pinFolder) : err(renderConfigError(path, parsed.error));
+  } catch (error) {
     // Already removed, perhaps.
+    return err(`cannot read config "${path}": ${error instanceof Error ? error.message : String(error)}`);
   }
-  return DEFAULT_PIN_FOLDER;
 }
 
 function fail(code: number, message: string): number {

@@ -197,6 +197,12 @@ describe("azure-proxy-agent release", () => {
     expect(await release()).toMatchObject({ code: 0, stderr: "azure-proxy-agent release: there was nothing to take off\n" });
   });
 
+  test("a config that is not there is told: what was released may not be what was meant", async () => {
+    const { code, stderr } = await runProgram([AGENT, "release", "--config", "/nonexistent.json"]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/cannot read config "\/nonexistent\.json": ENOENT.*; taking the default pin folder "\/sys\/fs\/bpf\//);
+  });
+
   test("refuses while an agent runs, and says which", async () => {
     const world = await openWorld();
     const released = await runProgram([AGENT, "release", "--config", world.configPath]);
