@@ -97,6 +97,7 @@ function runBuild(name: string, folder: string): void {
       AZURE_PROXY_AGENT: agent,
       ASC: join(NPM, "assemblyscript/bin/asc.js"),
       JCO: join(NPM, "@bytecodealliance/jco/dist/jco.js"),
+      TSC: join(NPM, "typescript/bin/tsc"),
       JS_RUNTIME: process.execPath,
     },
   });

@@ -27,7 +27,7 @@ const LANGUAGES: Readonly<Record<keyof ModuleTemplates, Language>> = {
     name: "TypeScript, run by the QuickJS engine inside the component",
     source: "policy.ts",
     bindings: { "ts/policy.d.ts": "bindings/policy.d.ts" },
-    needs: `Bun, or Node 20 or newer. \`./build\` fetches jco with npm, once. \`azure-proxy-agent\` only for tests.`,
+    needs: `Bun, or Node 20 or newer. \`./build\` fetches jco and tsc with npm, once. \`azure-proxy-agent\` only for tests.`,
     more: "* There is no clock, no console, no TextDecoder, no URL and no Intl: a call of one is a failure, and a failure is a deny.",
   },
   as: {
@@ -93,6 +93,7 @@ function versions(): Readonly<Record<string, string>> {
   const pinned = {
     ASSEMBLYSCRIPT: json.devDependencies.assemblyscript,
     JCO: json.devDependencies["@bytecodealliance/jco"],
+    TYPESCRIPT: json.devDependencies.typescript,
     PREVIEW2_SHIM: json.overrides["@bytecodealliance/preview2-shim"],
   };
   return Object.fromEntries(

@@ -33,6 +33,16 @@ const CLAIMS = {
   clientPort: 1,
 };
 
+test("the template for ts does not build with a fact that is misspelt: it would read like one that is absent", () => {
+  expect(workshop.agent("module", "new", "--language", "ts", "misspelt").exitCode).toBe(0);
+  const source = join(workshop.folder, "misspelt/policy.ts");
+  writeFileSync(source, readFileSync(source, "utf8").replace("caller.elevated", "caller.elevatd"));
+  const built = workshop.build("misspelt");
+  expect(built.exitCode).not.toBe(0);
+  expect(`${built.stdout}${built.stderr}`).toContain("'elevatd' does not exist");
+  expect(existsSync(join(workshop.folder, "misspelt/policy.wasm"))).toBe(false);
+}, 60_000);
+
 describe.each(LANGUAGES)("the template for %s", (language) => {
   const folder = () => join(workshop.folder, language);
 

@@ -43,6 +43,7 @@ export class ModuleWorkshop {
         AZURE_PROXY_AGENT: this.#agent,
         ASC: join(NPM, "assemblyscript/bin/asc.js"),
         JCO: join(NPM, "@bytecodealliance/jco/dist/jco.js"),
+        TSC: join(NPM, "typescript/bin/tsc"),
         JS_RUNTIME: process.execPath,
         ...environment,
       },
