@@ -9,6 +9,9 @@ const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "
 /** Empty where the checkout or the runtime lie where only root may look. */
 const AS_NOBODY: readonly string[] = process.geteuid?.() === 0 && canNobodyRun() ? NOBODY : [];
 
+/** Whether commands run as somebody who is not root: not so when root has the checkout in a folder of its own. */
+export const RUNS_WITHOUT_ROOT = process.geteuid?.() !== 0 || AS_NOBODY.length > 0;
+
 export interface ToolRun {
   readonly code: number;
   readonly out: string;
