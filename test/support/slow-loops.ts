@@ -24,3 +24,18 @@ export const SLOW_LOOPS: Readonly<Record<string, ModuleWat>> = {
   ),
   "filling all memory": endless("", "(memory.fill (i32.const 0) (i32.const 1) (i32.const 8388608))", 1),
 };
+
+const NEXT_LINE = "(i32.and (i32.add (i32.mul (local.get $line) (i32.const 1664525)) (i32.const 1013904223)) (i32.const 0x1ffff))";
+/** Configure lays a chain through all 8 MiB, in an order that no cache foresees; evaluate follows it and does nothing else. */
+export const CHAIN_OF_LOADS: ModuleWat = {
+  memory: "128 128",
+  realloc: "(i32.const 8)",
+  configure: `(local $i i32) (local $line i32) (local $next i32)
+    (loop $lines
+      (local.set $next ${NEXT_LINE})
+      (i32.store (i32.shl (local.get $line) (i32.const 6)) (i32.shl (local.get $next) (i32.const 6)))
+      (local.set $line (local.get $next))
+      (br_if $lines (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 131072))))
+    (i32.const 264)`,
+  evaluate: `(local $at i32) (loop $ever (local.set $at ${"(i32.load ".repeat(400)}(local.get $at)${")".repeat(400)}) (br $ever)) (unreachable)`,
+};
