@@ -3,11 +3,12 @@
 
 import { dirname, join } from "node:path";
 import { type MetricsSocket, serveMetrics } from "../adapters/local/metrics-socket.ts";
-import { writeAtomically } from "../adapters/storage/atomic-write.ts";
+import { writeAtomicallyBeside } from "../adapters/storage/atomic-write.ts";
 import { countStart } from "../adapters/storage/start-count.ts";
 import type { Log, Redirector } from "../core/ports.ts";
 import type { Config } from "./config.ts";
 import type { RequestEnd } from "./handle-request.ts";
+import { makeLatestWrite } from "./latest-write.ts";
 import { type MetricSources, makeMetrics, type ProcessUse } from "./metrics.ts";
 import { makeTextfile } from "./metrics-textfile.ts";
 
@@ -42,8 +43,9 @@ export function makeMetricsService(config: Config, log: Log, sources: Sources): 
     nowMs: Date.now,
     monotonicMs,
   });
+  const file = makeLatestWrite((text: string) => writeAtomicallyBeside(config.metricsTextfile, text, TEXTFILE_MODE));
   const textfile = makeTextfile({
-    write: (text) => writeAtomically(config.metricsTextfile, text, TEXTFILE_MODE, false),
+    write: file.put,
     render: metrics.render,
     changes: metrics.changes,
     failed: (message) => log.warn("metrics-textfile-not-written", { message }),
@@ -87,6 +89,7 @@ export function makeMetricsService(config: Config, log: Log, sources: Sources): 
     },
     async stop() {
       if (config.metricsTextfile !== "") textfile.stop();
+      await file.settled();
       await socket?.stop();
     },
   };

@@ -6,9 +6,9 @@ function setUp(result: () => Result<void, { readonly message: string }> = () => 
   const state = { nowMs: 0, changes: 0, writes: [] as number[], failures: [] as string[] };
   let due: { readonly atMs: number; readonly run: () => void } | undefined;
   const textfile = makeTextfile({
-    write: () => {
+    write: (_text, done) => {
       state.writes.push(state.nowMs);
-      return result();
+      done(result());
     },
     render: () => "",
     changes: () => state.changes,

@@ -4,7 +4,8 @@
 import type { Result } from "../core/result.ts";
 
 export interface TextfilePorts {
-  readonly write: (text: string) => Result<void, { readonly message: string }>;
+  /** Writes it in its own time; `done` may come much later. */
+  readonly write: (text: string, done: (written: Result<void, { readonly message: string }>) => void) => void;
   readonly render: () => string;
   /** Rises with everything that is counted. */
   readonly changes: () => number;
@@ -35,10 +36,11 @@ export function makeTextfile(ports: TextfilePorts): Textfile {
     callOff = undefined;
     writtenMs = ports.monotonicMs();
     written = ports.changes();
-    const result = ports.write(ports.render());
-    // Told once, not every 15 seconds.
-    if (!result.ok && !failing) ports.failed(result.error.message);
-    failing = !result.ok;
+    ports.write(ports.render(), (result) => {
+      // Told once, not every 15 seconds.
+      if (!result.ok && !failing) ports.failed(result.error.message);
+      failing = !result.ok;
+    });
   }
 
   return {

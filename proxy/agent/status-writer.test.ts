@@ -49,7 +49,7 @@ describe("makeStatusWriter", () => {
     await writer.stop();
   });
 
-  test("a disk that stalls has one write at a time, and the last one comes after it", async () => {
+  test("T-146: a disk that stalls has one write at a time, and the last one comes after it", async () => {
     const { seen, writer, answerWith } = set();
     const { promise, resolve } = Promise.withResolvers<Result<void, { readonly message: string }>>();
     answerWith(() => promise);

@@ -9,7 +9,7 @@ export interface StopStep {
 }
 
 /** More than any step takes that works; all of them together stay below what the service manager waits. */
-const STEP_LIMIT_MS = 12_000;
+const STEP_LIMIT_MS = 8_000;
 
 /** Runs one step after the other, also after one that threw or took too long. Never rejects. */
 export async function runStopSteps(steps: readonly StopStep[], log: Log, limitMs = STEP_LIMIT_MS): Promise<void> {

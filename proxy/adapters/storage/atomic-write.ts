@@ -42,7 +42,7 @@ export function writeAtomically(path: string, content: string | Uint8Array, mode
 }
 
 /** The same without a wait for the disk on the caller's side, which may be in the midst of requests. Not synced. Never rejects. */
-export async function writeAtomicallyBeside(path: string, content: string, mode: number): Promise<Result<void, WriteError>> {
+export async function writeAtomicallyBeside(path: string, content: string | Uint8Array, mode: number): Promise<Result<void, WriteError>> {
   const temporary = temporaryBeside(path);
   let file: FileHandle | undefined;
   try {

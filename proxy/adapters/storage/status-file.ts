@@ -1,10 +1,9 @@
 // status.json: what the platform's tools and people read to see how the agent does. Root and its group may read it.
 
-import { mkdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Result } from "../../core/result.ts";
-import { type WriteError, writeAtomically, writeAtomicallyBeside, writeErrorFrom } from "./atomic-write.ts";
+import { type WriteError, writeAtomicallyBeside, writeErrorFrom } from "./atomic-write.ts";
 
 export const STATUS_FILE_NAME = "status.json";
 
@@ -12,24 +11,21 @@ const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o640;
 
 /** Writes the status into the folder, which is made when it is missing. The disk may take its time: nobody else waits. Never rejects. */
-export async function writeStatusFile(folder: string, status: unknown): Promise<Result<void, WriteError>> {
-  const path = join(folder, STATUS_FILE_NAME);
-  const content = `${JSON.stringify(status, null, 2)}\n`;
+export function writeStatusFile(folder: string, status: unknown): Promise<Result<void, WriteError>> {
+  return writeInto(folder, STATUS_FILE_NAME, `${JSON.stringify(status, null, 2)}\n`);
+}
+
+/** Keeps the policy component that is in force beside the status, to be inspected with ordinary tools. In the same way. */
+export function writePolicyFile(folder: string, endpoint: string, component: Uint8Array): Promise<Result<void, WriteError>> {
+  return writeInto(folder, `policy-${endpoint}.wasm`, component);
+}
+
+async function writeInto(folder: string, name: string, content: string | Uint8Array): Promise<Result<void, WriteError>> {
+  const path = join(folder, name);
   try {
     await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
   } catch (error) {
     return { ok: false, error: writeErrorFrom(path, error) };
   }
   return writeAtomicallyBeside(path, content, FILE_MODE);
-}
-
-/** Keeps the policy component that is in force beside the status, to be inspected with ordinary tools. */
-export function writePolicyFile(folder: string, endpoint: string, component: Uint8Array): Result<void, WriteError> {
-  const path = join(folder, `policy-${endpoint}.wasm`);
-  try {
-    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
-  } catch (error) {
-    return { ok: false, error: writeErrorFrom(path, error) };
-  }
-  return writeAtomically(path, component, FILE_MODE, false);
 }
