@@ -9,7 +9,7 @@ import { readTrustedKeys, type TrustedKeys } from "../adapters/storage/trusted-k
 import { MAX_SIGNATURE_FILE_BYTES } from "../core/modules/minisign.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES, renderModuleIndex } from "../core/modules/module-index.ts";
-import { checkModuleSignature } from "../core/modules/module-signature.ts";
+import { checkModuleSignature, type VerifiedSignature } from "../core/modules/module-signature.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import type { PreparedComponent } from "../core/wasm/component-plan.ts";
 import type { LoadModule, ModuleListing } from "./module-chain.ts";
@@ -53,7 +53,7 @@ export function makeLoadModule(files: ModuleFiles): LoadModule {
 function readPrepared(files: ModuleFiles, entry: ModuleEntry): Result<PreparedComponent, string> {
   const component = readModuleObject(files.folder, files.owner, entry.componentSha256, MAX_COMPONENT_BYTES);
   if (!component.ok) return err(component.error.message);
-  const signature = checkSignature(files, entry, component.value);
+  const signature = checkStoredSignature(files, entry, component.value);
   if (!signature.ok) return signature;
   const artefact = readModuleObject(files.folder, files.owner, entry.preparedSha256, MAX_PREPARED_BYTES);
   if (!artefact.ok) return err(artefact.error.message);
@@ -61,13 +61,16 @@ function readPrepared(files: ModuleFiles, entry: ModuleEntry): Result<PreparedCo
   return currentPrepared(artefact.value, component.value, memoryBytes, memoryBytes);
 }
 
-function checkSignature(files: ModuleFiles, entry: ModuleEntry, component: Uint8Array): Result<void, string> {
-  const { signatureSha256 } = entry;
-  const file =
-    signatureSha256 === undefined ? undefined : readModuleObject(files.folder, files.owner, signatureSha256, MAX_SIGNATURE_FILE_BYTES);
+/** The signature of an installed module, with the keys trusted now: who signed it; undefined: nobody, where that is allowed. */
+export function checkStoredSignature(
+  { folder, owner, trustedKeysFolder, requireSigned }: Pick<ModuleFiles, "folder" | "owner" | "trustedKeysFolder" | "requireSigned">,
+  { signatureSha256 }: Pick<ModuleEntry, "signatureSha256">,
+  component: Uint8Array,
+): Result<VerifiedSignature | undefined, string> {
+  const file = signatureSha256 === undefined ? undefined : readModuleObject(folder, owner, signatureSha256, MAX_SIGNATURE_FILE_BYTES);
   if (file !== undefined && !file.ok) return err(file.error.message);
-  const { keys, troubles } = file === undefined ? NO_KEYS : readTrustedKeys(files.trustedKeysFolder, files.owner);
-  const checked = checkModuleSignature(component, file?.value, keys, files.requireSigned);
+  const { keys, troubles } = file === undefined ? NO_KEYS : readTrustedKeys(trustedKeysFolder, owner);
+  const checked = checkModuleSignature(component, file?.value, keys, requireSigned);
   // A key that is there and does not count is the likeliest reason.
-  return checked.ok ? ok(undefined) : err([checked.error, ...troubles].join("; "));
+  return checked.ok ? checked : err([checked.error, ...troubles].join("; "));
 }

@@ -2,13 +2,11 @@
 // component file that is not installed.
 
 import { readModuleObject } from "../adapters/storage/module-store.ts";
-import { readTrustedKeys } from "../adapters/storage/trusted-keys.ts";
-import { MAX_SIGNATURE_FILE_BYTES } from "../core/modules/minisign.ts";
+import { checkStoredSignature } from "../agent/load-module.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES } from "../core/modules/module-index.ts";
-import { checkModuleSignature } from "../core/modules/module-signature.ts";
 import { count, quote, wrap } from "../core/policy-tools/text-layout.ts";
-import { ok, type Result } from "../core/result.ts";
+import { err, ok, type Result } from "../core/result.ts";
 import type { ComponentFacts } from "../core/wasm/describe-component.ts";
 import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "./module-config.ts";
 import {
@@ -72,7 +70,8 @@ function inspectInstalled(config: ModuleConfig, entry: ModuleEntry, options: Opt
   if (!parts.ok) return parts.error;
   const artefact = readModuleObject(config.folder, ownUserId(), entry.preparedSha256, MAX_PREPARED_BYTES);
   const settings = readModuleObject(config.folder, ownUserId(), entry.settingsSha256, MAX_SETTINGS_BYTES);
-  const signature = checkStoredSignature(config, entry, component.value);
+  const checked = checkStoredSignature({ ...config, owner: ownUserId() }, entry, component.value);
+  const signature = checked.ok ? ok(checked.value?.signature.trustedComment) : err(`signature: ${checked.error}`);
   const troubles = [artefact, settings].flatMap((each) => (each.ok ? [] : [each.error.message]));
   if (!signature.ok) troubles.push(signature.error);
   if (artefact.ok) {
@@ -84,20 +83,6 @@ function inspectInstalled(config: ModuleConfig, entry: ModuleEntry, options: Opt
     printJson({ ...entry, settingsBytes, trustedComment: signature.ok ? signature.value : undefined, troubles, facts: parts.value.facts });
   else printLines([...renderEntry(entry, settingsBytes, signature), ...renderFacts(parts.value.facts), ...renderTroubles(troubles)]);
   return troubles.length === 0 ? TOOL_EXIT.yes : TOOL_EXIT.no;
-}
-
-/** The trusted comment of a signature that holds now; undefined: unsigned, where that is allowed. */
-function checkStoredSignature(
-  config: ModuleConfig,
-  { signatureSha256 }: ModuleEntry,
-  component: Uint8Array,
-): Result<string | undefined, string> {
-  const file =
-    signatureSha256 === undefined ? undefined : readModuleObject(config.folder, ownUserId(), signatureSha256, MAX_SIGNATURE_FILE_BYTES);
-  if (file?.ok === false) return { ok: false, error: file.error.message };
-  const { keys } = readTrustedKeys(config.trustedKeysFolder, ownUserId());
-  const checked = checkModuleSignature(component, file?.value, keys, config.requireSigned);
-  return checked.ok ? ok(checked.value?.signature.trustedComment) : { ok: false, error: `signature: ${checked.error}` };
 }
 
 function renderEntry(

@@ -331,6 +331,7 @@ describe.skipIf(MINISIGN === null)("signed modules", () => {
       const inspected = await folder.module("inspect", "a");
       expect(inspected.code).toBe(1);
       expect(inspected.out).toContain("which is not trusted here");
+      expect(inspected.out.replaceAll(/\s+/g, " ")).toContain('mine.pub": mode is 0666');
     },
     PATIENCE_MS,
   );
