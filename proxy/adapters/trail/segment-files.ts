@@ -1,7 +1,8 @@
 // The folder of the decision trail: which segments there are, making the next one, removing the oldest. Root's alone: a folder or file
 // that somebody else could have written to is not used.
 
-import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { err, ok, type Result } from "../../core/result.ts";
 
@@ -54,14 +55,11 @@ export function listSegments(folder: string): Result<readonly SegmentFile[], str
   }
 }
 
-/** Best effort: what stays is removed with the next segment. */
-export function removeSegment(folder: string, number: number): void {
+/** Best effort: what stays is removed with the next segment. In the background: a file system takes milliseconds for each megabyte. */
+export async function removeSegment(folder: string, number: number): Promise<void> {
   for (const path of [segmentPath(folder, number), tornPath(folder, number)]) {
-    try {
-      rmSync(path, { force: true });
-    } catch {
-      // It stays in the list, and the bound on the total is tried again.
-    }
+    // What cannot be removed stays in the list, and the bound on the total is tried again.
+    await rm(path, { force: true }).catch(() => {});
   }
 }
 

@@ -240,7 +240,7 @@ export class TrailWriter {
     this.#sequence++;
     this.#olderBytes = bytes;
     // Only now: the record that says so is written.
-    for (const each of removed) removeSegment(folder, each);
+    for (const each of removed) void removeSegment(folder, each);
     return true;
   }
 
