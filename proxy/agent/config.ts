@@ -1,8 +1,7 @@
 // The config file: /etc/azure/proxy-agent.json or the file named by --config. Every bad value is an error that names
 // the key, what was found and what is wanted; the agent never starts on half a config.
 
-import { DEFAULT_BUDGETS, parseBudgets } from "../core/modules/module-budgets.ts";
-import type { ModuleBudgets } from "../core/modules/module-entry.ts";
+import { type ChosenBudgets, DEFAULT_BUDGETS, parseBudgets } from "../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../core/result.ts";
 
 export const DEFAULT_CONFIG_PATH = "/etc/azure/proxy-agent.json";
@@ -39,7 +38,7 @@ export interface Config {
   /** A module without a signature of a trusted key is neither installed nor run. */
   readonly requireSignedModules: boolean;
   /** What a module gets that is installed without budgets of its own. */
-  readonly moduleBudgets: ModuleBudgets;
+  readonly moduleBudgets: ChosenBudgets;
   /** Unix socket that metrics are served on; empty: none. */
   readonly metricsSocket: string;
   /** File with the same text for node_exporter; empty: none. */
@@ -234,7 +233,7 @@ class KeyReader {
     return typeof value === "boolean" ? value : this.#fail(key, value, "true or false", true);
   }
 
-  budgets(key: string): ModuleBudgets {
+  budgets(key: string): ChosenBudgets {
     const value = this.#json[key];
     if (value === undefined || value === null) return DEFAULT_BUDGETS;
     const budgets = parseBudgets(value, DEFAULT_BUDGETS);

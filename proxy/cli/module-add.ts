@@ -8,6 +8,7 @@ import { changeModules, hashOf, readModuleIndex, readModuleObject } from "../ada
 import { readTrustedKeys } from "../adapters/storage/trusted-keys.ts";
 import { ENDPOINTS, type Endpoint } from "../core/endpoint.ts";
 import { MAX_SIGNATURE_FILE_BYTES, parseSignature, signedAtSeconds } from "../core/modules/minisign.ts";
+import { budgetsFor, type ChosenBudgets } from "../core/modules/module-budgets.ts";
 import { type Place, placeModule } from "../core/modules/module-changes.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
 import {
@@ -110,8 +111,8 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
   const before = readBefore(config.value, wishes.value.name);
   if (!before.ok) return before.error;
   const { old } = before.value;
-  const budgets = readBudgets(options, old?.budgets ?? config.value.budgets);
-  if (!budgets.ok) return refuseUsage(budgets.error, ADD_USAGE);
+  const chosen = readBudgets<ChosenBudgets>(options, old?.budgets ?? config.value.budgets);
+  if (!chosen.ok) return refuseUsage(chosen.error, ADD_USAGE);
 
   const path = options.operands[0] ?? "";
   const component = readBoundedFile(path, MAX_COMPONENT_BYTES);
@@ -123,8 +124,9 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
   // Before anything of it is read: a stranger's bytes need not be looked at.
   const signed = checkSignature(options, config.value, component.value, path);
   if (!signed.ok) return signed.error;
-  const prepared = prepareBytes(component.value, budgets.value, path);
+  const prepared = prepareBytes(component.value, chosen.value, path);
   if (!prepared.ok) return prepared.error;
+  const budgets = budgetsFor(chosen.value, prepared.value.prepared.plan.moduleCount);
   const encoded = encodePrepared(prepared.value.prepared);
   if (encoded.length > MAX_PREPARED_BYTES)
     return tellRefusal(`cannot add ${name(path)}: metered it has ${encoded.length} bytes, want at most ${MAX_PREPARED_BYTES}`).error;
@@ -132,10 +134,10 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
   if (!compiled.ok) return compiled.error;
   const settings = chooseSettings(options, config.value, old);
   if (!settings.ok) return settings.error;
-  const tried = tryModuleSettings(compiled.value, budgets.value, settings.value);
+  const tried = tryModuleSettings(compiled.value, budgets, settings.value);
   if (!tried.ok) return tellRefusal(`cannot add ${name(path)}: ${tried.error}`).error;
   const headers = wishes.value.headers ?? old?.headers ?? [];
-  const target = { compiled: compiled.value, budgets: budgets.value, settings: settings.value, headers };
+  const target = { compiled: compiled.value, budgets, settings: settings.value, headers };
   const cases = runCases(options, target);
   if (!cases.ok) return cases.error;
 
@@ -145,7 +147,7 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
     audit: options.has("--audit") || old?.audit === true,
     endpoints: wishes.value.endpoints ?? old?.endpoints ?? ["imds"],
     headers,
-    budgets: budgets.value,
+    budgets,
     componentSha256: prepared.value.componentSha256,
     preparedSha256: hashOf(encoded),
     settingsSha256: hashOf(settings.value),

@@ -5,8 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { defaultModuleFolder } from "../adapters/storage/module-store.ts";
 import { DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
-import { DEFAULT_BUDGETS } from "../core/modules/module-budgets.ts";
-import type { ModuleBudgets } from "../core/modules/module-entry.ts";
+import { type ChosenBudgets, DEFAULT_BUDGETS } from "../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { EXIT } from "./exit-code.ts";
 import type { Options } from "./policy-options.ts";
@@ -17,7 +16,7 @@ export interface ModuleConfig {
   readonly statusFolder: string;
   readonly trustedKeysFolder: string;
   readonly requireSigned: boolean;
-  readonly budgets: ModuleBudgets;
+  readonly budgets: ChosenBudgets;
 }
 
 /** Reads the config that `--config` names, or the agent's own. The error is the exit code, told already. */
@@ -46,7 +45,7 @@ export function readModuleConfig(options: Options): Result<ModuleConfig, number>
 }
 
 /** For tools that work on a file alone: where there is no config, the built-in budgets are the ones. */
-export function readDefaultBudgets(options: Options): Result<ModuleBudgets, number> {
+export function readDefaultBudgets(options: Options): Result<ChosenBudgets, number> {
   if (options.value("--config") === undefined && !existsSync(findConfig())) return ok(DEFAULT_BUDGETS);
   const config = readModuleConfig(options);
   return config.ok ? ok(config.value.budgets) : config;

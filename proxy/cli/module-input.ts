@@ -6,7 +6,14 @@ import { readBoundedFile } from "../adapters/files/bounded-file.ts";
 import { type CompiledComponent, compileComponent } from "../adapters/policy/component-instance.ts";
 import { currentPrepared } from "../adapters/policy/prepared-artefact.ts";
 import { hashOf, readModuleIndex, readModuleObject } from "../adapters/storage/module-store.ts";
-import { type BUDGET_NAMES, isBudget, MEMORY_PAGE_BYTES, wantedBudget } from "../core/modules/module-budgets.ts";
+import {
+  type BUDGET_NAMES,
+  budgetsFor,
+  type ChosenBudgets,
+  isBudget,
+  MEMORY_PAGE_BYTES,
+  wantedBudget,
+} from "../core/modules/module-budgets.ts";
 import { findModule } from "../core/modules/module-changes.ts";
 import type { ModuleBudgets, ModuleEntry } from "../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES } from "../core/modules/module-index.ts";
@@ -70,8 +77,8 @@ export function isModuleFile(operand: string): boolean {
 }
 
 /** `--fuel`, `--memory` in KiB or MiB or bytes, `--reason`. */
-export function readBudgets(options: Options, defaults: ModuleBudgets): Result<ModuleBudgets, string> {
-  const budgets = { ...defaults };
+export function readBudgets<Budgets extends ChosenBudgets>(options: Options, defaults: Budgets): Result<Budgets, string> {
+  const given: Partial<Record<keyof ModuleBudgets, number>> = {};
   for (const [option, budget] of Object.entries(BUDGET_OPTIONS)) {
     const text = options.value(option);
     if (text === undefined) continue;
@@ -80,18 +87,18 @@ export function readBudgets(options: Options, defaults: ModuleBudgets): Result<M
     const value = Number(match?.[1]) * (unit === "m" ? 1024 * 1024 : unit === "k" ? 1024 : 1);
     if (match === null || (unit !== undefined && budget !== "memoryBytes") || !isBudget(budget, value))
       return err(`${option} wants ${wantedBudget(budget)}${budget === "memoryBytes" ? ', such as "8m"' : ""}, found ${quote(text)}`);
-    budgets[budget] = value;
+    given[budget] = value;
   }
-  return ok(budgets);
+  return ok({ ...defaults, ...given });
 }
 
 /** Checks and meters a component file; what is wrong with it is told. */
-export function prepareFile(path: string, budgets: ModuleBudgets): Told<Prepared> {
+export function prepareFile(path: string, budgets: Pick<ModuleBudgets, "memoryBytes">): Told<Prepared> {
   const component = readBoundedFile(path, MAX_COMPONENT_BYTES);
   return component.ok ? prepareBytes(component.value, budgets, path) : tellFailure(`cannot read ${name(path)}: ${component.error}`);
 }
 
-export function prepareBytes(component: Uint8Array, { memoryBytes }: ModuleBudgets, path: string): Told<Prepared> {
+export function prepareBytes(component: Uint8Array, { memoryBytes }: Pick<ModuleBudgets, "memoryBytes">, path: string): Told<Prepared> {
   const done = prepareComponent(component, { ...DEFAULT_PREPARATION_LIMITS, memoryPages: memoryBytes / MEMORY_PAGE_BYTES });
   if (!done.ok) return tellRefusal(`${name(path)}: ${done.error.message}`);
   return ok({ component, componentSha256: hashOf(component), ...done.value });
@@ -122,12 +129,12 @@ export async function readUsableModule(operand: string, options: Options): Promi
     if (!file.ok) return file;
     const compiled = await compilePrepared(file.value.prepared, name(operand));
     if (!compiled.ok) return compiled;
-    const { componentSha256 } = file.value;
+    const { componentSha256, prepared } = file.value;
     return ok({
       label: operand,
       componentSha256,
       compiled: compiled.value,
-      budgets: budgets.value,
+      budgets: budgetsFor(budgets.value, prepared.plan.moduleCount),
       settings: settings?.value ?? NO_SETTINGS,
       entry: undefined,
     });

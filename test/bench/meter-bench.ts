@@ -4,7 +4,8 @@
 import { type ComponentInstance, compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
 import { extractCoreModule } from "../../proxy/adapters/policy/wasm-binary.ts";
 import { canonicalise } from "../../proxy/core/canonical-request.ts";
-import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import type { ModuleBudgets } from "../../proxy/core/modules/module-entry.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
 import { parseRuleItem } from "../../proxy/core/rules.ts";
 import type { PreparedComponent } from "../../proxy/core/wasm/component-plan.ts";
@@ -37,6 +38,9 @@ export async function benchMeter({ rounds, callsPerRound }: MeterOptions): Promi
   };
 }
 
+/** In the agent the engine runs unmetered, and its tables are checked when it starts. */
+const ENGINE_BUDGETS: ModuleBudgets = { ...DEFAULT_BUDGETS, fuel: 1_000_000_000 };
+
 function question(): PolicyQuestion {
   const request = canonicalise("imds", "GET", "/metadata/instance/compute/storageProfile?api-version=2021-02-01&format=json");
   if (!request.ok) throw new Error(`internal error: the request is refused: ${request.error}`);
@@ -58,10 +62,10 @@ function prepare(bytes: Uint8Array): PreparedComponent {
   return result.value.prepared;
 }
 
-async function start(prepared: PreparedComponent): Promise<ComponentInstance> {
+async function start(prepared: PreparedComponent, budgets: ModuleBudgets): Promise<ComponentInstance> {
   const compiled = await compileComponent(prepared);
   if (!compiled.ok) throw new Error(compiled.error.message);
-  return running(startComponent(compiled.value, DEFAULT_BUDGETS));
+  return running(startComponent(compiled.value, budgets));
 }
 
 function running(started: ReturnType<typeof startComponent>): ComponentInstance {
@@ -77,10 +81,10 @@ async function benchSize(size: number, rounds: number, callsPerRound: number): P
   const core = extractCoreModule(bytes);
   if (!core.ok) throw new Error("internal error: no core module");
   const module = new WebAssembly.Module(Uint8Array.from(core.value));
-  const plain = running(startComponent({ plan: prepared.plan, modules: [module], fuelImport: undefined }, DEFAULT_BUDGETS));
+  const plain = running(startComponent({ plan: prepared.plan, modules: [module], fuelImport: undefined }, ENGINE_BUDGETS));
   const subjects = [
     { instance: plain, medians: [] as number[] },
-    { instance: await start(prepared), medians: [] as number[] },
+    { instance: await start(prepared, ENGINE_BUDGETS), medians: [] as number[] },
   ] as const;
   const asked = question();
   for (const { instance } of subjects) for (let call = 0; call < WARM_CALLS; call++) instance.evaluate(asked);
@@ -118,25 +122,33 @@ function benchPreparation(rounds: number): Figure {
 async function benchLoops(rounds: number): Promise<readonly Figure[]> {
   const figures: Figure[] = [];
   for (const [name, parts] of Object.entries(SLOW_LOOPS)) {
-    const figure = await benchLoop(name, parts, rounds);
+    const figure = await benchLoop(`${name}, until the default budget is used up`, parts, rounds, budgetsFor(DEFAULT_BUDGETS, 1));
     figures.push({ ...figure, bound: atMost(figure.value, BOUND_LOOP_MS, `${BOUND_LOOP_MS} ms`) });
   }
-  // Known to take longer: weights that kept it within the bound would not leave an interpreter enough fuel.
-  figures.push(await benchLoop("a chain of loads through all memory", CHAIN_OF_LOADS, rounds));
+  // The default budget of one core module does not even suffice to lay it. Who has more can: weights that kept it within the bound
+  // would not leave an interpreter enough fuel.
+  figures.push(
+    await benchLoop(
+      "a chain of loads through all memory, with an interpreter's budget",
+      CHAIN_OF_LOADS,
+      rounds,
+      budgetsFor(DEFAULT_BUDGETS, 2),
+    ),
+  );
   return figures;
 }
 
 /** Each round on a fresh instance, as after the failure of the one before. */
-async function benchLoop(name: string, parts: ModuleWat, rounds: number): Promise<Figure> {
+async function benchLoop(name: string, parts: ModuleWat, rounds: number, budgets: ModuleBudgets): Promise<Figure> {
   const prepared = prepare(await componentFromModuleWat(parts));
   const asked = question();
   const times: number[] = [];
   for (let i = 0; i < rounds * 3; i++) {
-    const instance = await start(prepared);
+    const instance = await start(prepared, budgets);
     const startedMs = performance.now();
     const answer = instance.evaluate(asked);
     times.push(performance.now() - startedMs);
     if (answer.ok || answer.error.kind !== "out-of-fuel") throw new Error("internal error: an endless loop ended otherwise");
   }
-  return { name: `${name}, until the default budget is used up`, value: median(times), unit: "ms" };
+  return { name, value: median(times), unit: "ms" };
 }

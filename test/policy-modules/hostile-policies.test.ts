@@ -4,7 +4,7 @@
 import { describe, expect, test } from "bun:test";
 import { compileComponent } from "../../proxy/adapters/policy/component-instance.ts";
 import { type ModuleFailure, type ModulePolicy, startModulePolicy } from "../../proxy/adapters/policy/module-policy.ts";
-import { DEFAULT_BUDGETS, MEMORY_PAGE_BYTES } from "../../proxy/core/modules/module-budgets.ts";
+import { DEFAULT_BUDGETS, DEFAULT_FUEL, MEMORY_PAGE_BYTES } from "../../proxy/core/modules/module-budgets.ts";
 import type { ModuleEntry } from "../../proxy/core/modules/module-entry.ts";
 import { FAILED_ANSWER, type ModuleReply } from "../../proxy/core/modules/policy-chain.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
@@ -15,7 +15,7 @@ import { ENDLESS, LEAKING, NEVER_STARTING, NONSENSE, turningModule } from "../su
 import { componentFromModuleWat, type ModuleWat } from "../support/module-wat.ts";
 
 const HASH = "ab".repeat(32);
-const BUDGETS = { ...DEFAULT_BUDGETS, memoryBytes: 128 * MEMORY_PAGE_BYTES };
+const BUDGETS = { ...DEFAULT_BUDGETS, fuel: DEFAULT_FUEL.severalCoreModules, memoryBytes: 128 * MEMORY_PAGE_BYTES };
 const DENIED: ModuleReply = { answer: FAILED_ANSWER, failed: true };
 const ENTRY: ModuleEntry = {
   name: "hostile",

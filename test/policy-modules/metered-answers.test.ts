@@ -4,7 +4,7 @@
 import { describe, expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
 import { compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
-import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
 import { parseRuleItem } from "../../proxy/core/rules.ts";
 import { ByteReader } from "../../proxy/core/wasm/byte-reader.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../proxy/core/wasm/core-limits.ts";
@@ -110,7 +110,7 @@ describe("the rules engine", () => {
       const prepared = prepareComponent(component.value);
       if (!original.ok || !prepared.ok) throw new Error("internal error: the engine is refused");
       const compiled = await compileComponent(prepared.value.prepared);
-      const started = compiled.ok ? startComponent(compiled.value, DEFAULT_BUDGETS) : compiled;
+      const started = compiled.ok ? startComponent(compiled.value, budgetsFor(DEFAULT_BUDGETS, 1)) : compiled;
       if (!started.ok) throw new Error(started.error.message);
       expect(started.value.configure(new Uint8Array())).toEqual({ ok: true, value: undefined });
       for (let asked = 0; asked < 40; asked++) {

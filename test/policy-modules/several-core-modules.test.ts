@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { type ComponentInstance, compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
 import { canonicalise } from "../../proxy/core/canonical-request.ts";
-import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import { budgetsFor, DEFAULT_BUDGETS, DEFAULT_FUEL } from "../../proxy/core/modules/module-budgets.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
 import { type Preparation, prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { claimsOf } from "../support/claims.ts";
@@ -34,7 +34,7 @@ beforeAll(() => {
 async function start(): Promise<ComponentInstance> {
   const compiled = await compileComponent(made.prepared);
   if (!compiled.ok) throw new Error(compiled.error.message);
-  const started = startComponent(compiled.value, DEFAULT_BUDGETS);
+  const started = startComponent(compiled.value, budgetsFor(DEFAULT_BUDGETS, 12));
   if (!started.ok) throw new Error(started.error.message);
   return started.value;
 }
@@ -60,7 +60,7 @@ describe("a module in JavaScript", () => {
     expect(instance.configure(new Uint8Array())).toEqual({ ok: true, value: undefined });
     const answer = { kind: "deny" as const, reason: "get", rule: "alice", labels: [["segments", "metadata/instance"] as const] };
     for (let i = 0; i < 3; i++) expect(instance.evaluate(about("/metadata/instance?a=b"))).toEqual({ ok: true, value: answer });
-    expect(instance.fuelSpent()).toBeLessThan(DEFAULT_BUDGETS.fuel / 2);
+    expect(instance.fuelSpent()).toBeLessThan(DEFAULT_FUEL.severalCoreModules / 2);
   });
 
   test.each([

@@ -3,7 +3,7 @@
 // no cache can shorten it.
 
 import { compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
-import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import { budgetsFor, DEFAULT_BUDGETS, DEFAULT_FUEL } from "../../proxy/core/modules/module-budgets.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { claimsOf } from "./claims.ts";
@@ -39,7 +39,7 @@ function moduleOf(turns: number): Promise<Uint8Array> {
 /** @returns the component, with the work measured so that it fits the default budget */
 export async function burningComponent(): Promise<Uint8Array> {
   const spent = (await fuelOf(await moduleOf(PROBE_TURNS))) - (await fuelOf(await moduleOf(1)));
-  return moduleOf(Math.floor((BURNT_SHARE * DEFAULT_BUDGETS.fuel * PROBE_TURNS) / spent));
+  return moduleOf(Math.floor((BURNT_SHARE * DEFAULT_FUEL.oneCoreModule * PROBE_TURNS) / spent));
 }
 
 async function fuelOf(component: Uint8Array): Promise<number> {
@@ -47,7 +47,7 @@ async function fuelOf(component: Uint8Array): Promise<number> {
   if (!prepared.ok) throw new Error(prepared.error.message);
   const compiled = await compileComponent(prepared.value.prepared);
   if (!compiled.ok) throw new Error(compiled.error.message);
-  const instance = startComponent(compiled.value, DEFAULT_BUDGETS);
+  const instance = startComponent(compiled.value, budgetsFor(DEFAULT_BUDGETS, 1));
   if (!instance.ok) throw new Error(instance.error.message);
   const answer = instance.value.evaluate(OPTIONS_QUESTION);
   if (!answer.ok) throw new Error(answer.error.message);

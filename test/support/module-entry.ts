@@ -1,6 +1,6 @@
 // An entry of the list of modules as most tests want it: enabled, applied, asked at IMDS, unsigned.
 
-import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
 import type { ModuleEntry } from "../../proxy/core/modules/module-entry.ts";
 
 export function moduleEntry(more: Partial<ModuleEntry> = {}): ModuleEntry {
@@ -10,7 +10,7 @@ export function moduleEntry(more: Partial<ModuleEntry> = {}): ModuleEntry {
     audit: false,
     endpoints: ["imds"],
     headers: [],
-    budgets: DEFAULT_BUDGETS,
+    budgets: budgetsFor(DEFAULT_BUDGETS, 1),
     componentSha256: "a".repeat(64),
     preparedSha256: "b".repeat(64),
     settingsSha256: "c".repeat(64),

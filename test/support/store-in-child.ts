@@ -5,7 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeAtomically } from "../../proxy/adapters/storage/atomic-write.ts";
 import { changeModules, hashOf, type StoreFiles } from "../../proxy/adapters/storage/module-store.ts";
-import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
 import type { ModuleEntry } from "../../proxy/core/modules/module-entry.ts";
 import { ok } from "../../proxy/core/result.ts";
 
@@ -22,7 +22,7 @@ export function sampleModule(name: string, mark: string): { readonly entry: Modu
     audit: false,
     endpoints: ["imds"],
     headers: [],
-    budgets: DEFAULT_BUDGETS,
+    budgets: budgetsFor(DEFAULT_BUDGETS, 1),
     componentSha256,
     preparedSha256,
     settingsSha256,

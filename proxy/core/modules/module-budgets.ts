@@ -20,11 +20,23 @@ export const BUDGET_LIMITS: Readonly<Record<keyof ModuleBudgets, Limits>> = {
   reasonBytes: { least: 1, most: 256, multipleOf: 1 },
 };
 
+/** Budgets before the component is seen: fuel that nobody chose is a matter of its kind. */
+export interface ChosenBudgets extends Omit<ModuleBudgets, "fuel"> {
+  readonly fuel: number | undefined;
+}
+
+export const DEFAULT_BUDGETS: ChosenBudgets = { fuel: undefined, memoryBytes: 8 * 1024 * 1024, reasonBytes: 256 };
+
 /**
- * An endless loop is over in two milliseconds, nearly all in a dozen, one that was made to miss every cache in several dozen; a hundred
- * table rules cost less than a hundredth of it.
+ * A compiled module is one core module: a hundred table rules cost it a hundredth of this, and even a loop that misses every cache is
+ * over in a dozen milliseconds. An interpreter with its script is several, and spends a million before it has said anything.
  */
-export const DEFAULT_BUDGETS: ModuleBudgets = { fuel: 10_000_000, memoryBytes: 8 * 1024 * 1024, reasonBytes: 256 };
+export const DEFAULT_FUEL = { oneCoreModule: 2_000_000, severalCoreModules: 10_000_000 } as const;
+
+/** @param coreModules - how many the component has */
+export function budgetsFor(chosen: ChosenBudgets, coreModules: number): ModuleBudgets {
+  return { ...chosen, fuel: chosen.fuel ?? (coreModules === 1 ? DEFAULT_FUEL.oneCoreModule : DEFAULT_FUEL.severalCoreModules) };
+}
 
 export const BUDGET_NAMES = ["fuel", "memoryBytes", "reasonBytes"] as const satisfies readonly (keyof ModuleBudgets)[];
 
@@ -43,20 +55,20 @@ export function isBudget(name: keyof ModuleBudgets, value: unknown): value is nu
  * Reads an object with some of the budgets; those that are missing are taken from the defaults.
  * @returns the budgets, or the name of the bad member ("" for the whole) and what is wanted
  */
-export function parseBudgets(
+export function parseBudgets<Budgets extends ChosenBudgets>(
   json: unknown,
-  defaults: ModuleBudgets,
-): Result<ModuleBudgets, { readonly member: string; readonly found: unknown; readonly want: string }> {
+  defaults: Budgets,
+): Result<Budgets, { readonly member: string; readonly found: unknown; readonly want: string }> {
   if (!isObject(json)) return err({ member: "", found: json, want: `an object with some of ${BUDGET_NAMES.join(", ")}` });
   const unknown = Object.keys(json).find((name) => !BUDGET_NAMES.some((known) => known === name));
   if (unknown !== undefined)
     return err({ member: unknown, found: json[unknown], want: `no other members than ${BUDGET_NAMES.join(", ")}` });
-  const budgets = { ...defaults };
+  const given: Partial<Record<keyof ModuleBudgets, number>> = {};
   for (const name of BUDGET_NAMES) {
     if (!Object.hasOwn(json, name)) continue;
     const value = json[name];
     if (!isBudget(name, value)) return err({ member: name, found: value, want: wantedBudget(name) });
-    budgets[name] = value;
+    given[name] = value;
   }
-  return ok(budgets);
+  return ok({ ...defaults, ...given });
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { moduleEntry } from "../../../test/support/module-entry.ts";
 import { seededRandom } from "../../../test/support/random.ts";
-import { BUDGET_LIMITS, DEFAULT_BUDGETS, parseBudgets } from "./module-budgets.ts";
+import { BUDGET_LIMITS, budgetsFor, DEFAULT_BUDGETS, parseBudgets } from "./module-budgets.ts";
 import type { ModuleEntry } from "./module-entry.ts";
 import { MAX_MODULES, parseModuleIndex, referencedObjects, renderModuleIndex } from "./module-index.ts";
 
@@ -73,9 +73,9 @@ describe("module index", () => {
     ["budgets", { ...DEFAULT_BUDGETS, fuel: 0 }],
     ["budgets", { ...DEFAULT_BUDGETS, fuel: "1000000" }],
     ["budgets", { ...DEFAULT_BUDGETS, fuel: 10_000.5 }],
-    ["budgets", { ...DEFAULT_BUDGETS, memoryBytes: 65537 }],
-    ["budgets", { ...DEFAULT_BUDGETS, reasonBytes: 257 }],
-    ["budgets", { ...DEFAULT_BUDGETS, more: 1 }],
+    ["budgets", { ...budgetsFor(DEFAULT_BUDGETS, 1), memoryBytes: 65537 }],
+    ["budgets", { ...budgetsFor(DEFAULT_BUDGETS, 1), reasonBytes: 257 }],
+    ["budgets", { ...budgetsFor(DEFAULT_BUDGETS, 1), more: 1 }],
     ["componentSha256", HASH.a.toUpperCase()],
     ["preparedSha256", "../../etc/shadow"],
     ["settingsSha256", `${HASH.a}0`],
@@ -116,6 +116,8 @@ describe("module index", () => {
 describe("module budgets", () => {
   test("take what is missing from the defaults", () => {
     expect(parseBudgets({}, DEFAULT_BUDGETS)).toEqual({ ok: true, value: DEFAULT_BUDGETS });
+    expect([budgetsFor(DEFAULT_BUDGETS, 1).fuel, budgetsFor(DEFAULT_BUDGETS, 13).fuel]).toEqual([2_000_000, 10_000_000]);
+    expect([1, 13].map((modules) => budgetsFor({ ...DEFAULT_BUDGETS, fuel: 5_000_000 }, modules).fuel)).toEqual([5_000_000, 5_000_000]);
     expect(parseBudgets({ fuel: 100_000_000 }, DEFAULT_BUDGETS)).toEqual({ ok: true, value: { ...DEFAULT_BUDGETS, fuel: 100_000_000 } });
   });
 
