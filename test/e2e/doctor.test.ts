@@ -1,7 +1,7 @@
 // doctor as a user runs it: the built program beside a running agent, and beside none.
 
 import { expect, test } from "bun:test";
-import { chmodSync, existsSync, writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { AGENT, runProgram, World } from "../support/world.ts";
 
@@ -24,11 +24,9 @@ function wordsOf({ findings }: Report, check: string): string {
     .join(" ");
 }
 
-/** The status follows a change within a fraction of a second. */
 async function statusWritten(world: World): Promise<void> {
-  const redirected = () => JSON.stringify(world.status().agentDetails).match(/"redirected":true/g)?.length === 3;
-  for (let tries = 0; tries < 200 && !(existsSync(join(world.folder, "status/status.json")) && redirected()); tries += 1)
-    await Bun.sleep(20);
+  const redirected = { redirected: true };
+  await world.untilStatus({ agentDetails: { endpoints: { wireserver: redirected, hostga: redirected, imds: redirected } } });
 }
 
 test("a healthy agent: programs attached, listener ready, host heard, endpoints redirected", async () => {

@@ -51,11 +51,7 @@ async function lastRequest(one: World): Promise<LogLine["fields"]> {
 }
 
 async function untilStatus(one: World, wanted: object): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (Bun.deepMatch(wanted, one.status())) return;
-    await Bun.sleep(50);
-  }
-  expect(one.status()).toMatchObject(wanted);
+  expect(await one.untilStatus(wanted)).toMatchObject(wanted);
 }
 
 const imds = async (as?: Ids) => (await curl(IMDS_INSTANCE, as === undefined ? {} : { as })).status;

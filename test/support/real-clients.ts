@@ -47,6 +47,14 @@ export interface TokenOutcome {
   readonly elapsedMs: number;
 }
 
+export async function canRunClient(runtime: string, as: Ids): Promise<boolean> {
+  const [runs, reads] = await Promise.all([
+    runProgram([runtime, "--version"], as),
+    runProgram(["test", "-r", join(CLIENTS, "token.mjs")], as),
+  ]);
+  return runs.code === 0 && reads.code === 0;
+}
+
 /** @param runtime - `node` or a path of bun */
 export async function requestToken(runtime: string, as?: Ids): Promise<TokenOutcome> {
   requireClients(join(CLIENTS, "node_modules"));

@@ -13,6 +13,7 @@ import { requireSandbox } from "./sandbox.ts";
 const ROOT = join(import.meta.dir, "../..");
 export const AGENT = join(ROOT, "dist/azure-proxy-agent");
 const START_LIMIT_MS = 10_000;
+const STATUS_LIMIT_MS = 5_000;
 
 export interface LogLine {
   readonly event: string;
@@ -208,6 +209,16 @@ export class World implements AsyncDisposable {
 
   status(): Readonly<Record<string, unknown>> {
     return JSON.parse(readFileSync(join(this.folder, "status", "status.json"), "utf8"));
+  }
+
+  /** The status once it holds what is wanted, or as it is when that does not happen: it follows a change within a fraction of a second. */
+  async untilStatus(wanted: object, limitMs = STATUS_LIMIT_MS): Promise<Readonly<Record<string, unknown>>> {
+    const endMs = Date.now() + limitMs;
+    for (;;) {
+      const found = existsSync(join(this.folder, "status", "status.json")) ? this.status() : {};
+      if (Bun.deepMatch(wanted, found) || Date.now() > endMs) return found;
+      await Bun.sleep(25);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

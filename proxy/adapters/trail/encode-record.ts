@@ -3,10 +3,11 @@
 
 import { Encoder } from "cbor-x/index-no-eval";
 import type { Caller } from "../../core/caller.ts";
-import { METHODS } from "../../core/canonical-request.ts";
+import { type CanonicalRequest, METHODS } from "../../core/canonical-request.ts";
 import { ENDPOINTS } from "../../core/endpoint.ts";
 import type { GapRecord, HeadRecord, StartRecord, StopRecord, TrailDecision } from "../../core/trail/trail-record.ts";
 import { MODES } from "../../core/verdict.ts";
+import { CborWriter, OutOfRoom } from "./cbor-writer.ts";
 import { MAX_PAYLOAD_BYTES } from "./frame.ts";
 
 export const KIND = { decision: 1, head: 2, start: 3, stop: 4, gap: 5 } as const;
@@ -33,89 +34,100 @@ function encode(fields: readonly unknown[]): Uint8Array {
   return encoder.encode(fields, RESET_BUFFER_MODE);
 }
 
+const writer = new CborWriter(MAX_PAYLOAD_BYTES);
+const DECISION_PLACES = 19;
+
 /** @returns bytes that are valid until the next call */
 export function encodeDecision(sequence: number, timeMs: number, decision: TrailDecision): Uint8Array {
   const { caller } = decision;
-  const whole = assemble(decisionFields(sequence, timeMs, decision, false), decision, caller === undefined ? undefined : bytesOf(caller));
-  if (whole !== undefined) return whole;
+  try {
+    return writeDecision(sequence, timeMs, decision, caller === undefined ? undefined : bytesOf(caller), false);
+  } catch (error) {
+    if (!(error instanceof OutOfRoom)) throw error;
+  }
   const short = shorten(decision);
-  const made = assemble(
-    decisionFields(sequence, timeMs, short, true),
-    short,
-    short.caller === undefined ? undefined : encodeCaller(short.caller),
-  );
-  if (made === undefined) throw new Error("internal error: a shortened record is too long");
+  return writeDecision(sequence, timeMs, short, short.caller === undefined ? undefined : encodeCaller(short.caller), true);
+}
+
+/** One for each request: written by hand, because that takes a quarter of the time. Throws {@link OutOfRoom}. */
+function writeDecision(
+  sequence: number,
+  timeMs: number,
+  decision: TrailDecision,
+  caller: Uint8Array | undefined,
+  shortened: boolean,
+): Uint8Array {
+  const { request, verdict, modules } = decision;
+  writer.begin();
+  writer.array(DECISION_PLACES);
+  writer.number(KIND.decision);
+  writer.number(sequence);
+  writer.number(timeMs);
+  writer.text(decision.requestId);
+  writer.number(EVENTS.indexOf(decision.event));
+  if (decision.caller === undefined) writer.none();
+  else writer.number(ENDPOINTS.indexOf(decision.caller.endpoint));
+  writeWord(METHODS, decision.method);
+  if (request === undefined) writer.text(decision.target);
+  else writer.raw(requestBytes(decision.target, request));
+  writer.number(decision.status);
+  // Left out where it is the verdict's, which is nearly always.
+  if (verdict !== undefined && verdict.reason === decision.reason) writer.none();
+  else writer.text(decision.reason);
+  if (verdict === undefined) writer.none();
+  else {
+    writer.array(4);
+    writer.number(VERDICTS.indexOf(verdict.kind));
+    writer.text(verdict.reason);
+    writer.text(verdict.rule);
+    writer.text(verdict.ruleSetId);
+  }
+  writeWord(MODES, decision.mode);
+  writer.flag(decision.auditDeny);
+  writer.flag(decision.endorsed);
+  writer.number(decision.epoch);
+  writer.array(modules.length);
+  for (const { name, kind, reason, rule, failed, applied } of modules) {
+    writer.array(6);
+    writer.text(name);
+    writer.number(MODULE_KINDS.indexOf(kind));
+    writer.text(reason);
+    writer.text(rule);
+    writer.flag(failed);
+    writer.flag(applied);
+  }
+  writer.flag(shortened);
+  if (verdict === undefined) writer.none();
+  else writer.bytes(policyIdBytes(verdict.policyId));
+  if (caller === undefined) writer.none();
+  else writer.bytes(caller);
+  return writer.end();
+}
+
+/** Programs ask the same few things again and again: the bytes of their requests are made once. */
+const knownRequests = new Map<string, Uint8Array>();
+const MAX_KNOWN = 64;
+const MAX_KNOWN_CHARACTERS = 512;
+
+/** The canonical request follows from the target alone. */
+function requestBytes(target: string, { segments, trailingSlash, query }: CanonicalRequest): Uint8Array {
+  const known = knownRequests.get(target);
+  if (known !== undefined) return known;
+  // A copy: the encoder uses its memory again.
+  const made = Uint8Array.from(encode([segments, trailingSlash, query.map(({ name, value }) => [name, value])]));
+  if (target.length > MAX_KNOWN_CHARACTERS) return made;
+  if (knownRequests.size >= MAX_KNOWN) knownRequests.clear();
+  knownRequests.set(target, made);
   return made;
 }
 
-const scratch = new Uint8Array(MAX_PAYLOAD_BYTES);
-const NULL = 0xf6;
-
-/**
- * The array with two more members, policy id and caller, as byte strings. They are put behind it by hand: the encoder takes as long for
- * a byte string as for all the rest. Undefined when it does not fit.
- */
-function assemble(fields: readonly unknown[], { verdict }: TrailDecision, caller: Uint8Array | undefined): Uint8Array | undefined {
-  const encoded = encode(fields);
-  const policyId = verdict === undefined ? undefined : policyIdBytes(verdict.policyId);
-  if (encoded.length + (policyId?.length ?? 0) + (caller?.length ?? 0) + 2 * 3 > MAX_PAYLOAD_BYTES) return undefined;
-  scratch.set(encoded, 0);
-  // INVARIANT: fewer than 22 fields, so that the array's head is one byte that also holds their number.
-  scratch[0] = 0x80 | (fields.length + 2);
-  return scratch.subarray(0, putBytes(putBytes(encoded.length, policyId), caller));
-}
-
-function putBytes(at: number, bytes: Uint8Array | undefined): number {
-  if (bytes === undefined) {
-    scratch[at] = NULL;
-    return at + 1;
-  }
-  const { length } = bytes;
-  let next = at;
-  if (length < 24) scratch[next++] = 0x40 | length;
-  else {
-    scratch[next++] = length < 256 ? 0x58 : 0x59;
-    if (length >= 256) scratch[next++] = length >> 8;
-    scratch[next++] = length & 0xff;
-  }
-  scratch.set(bytes, next);
-  return next + length;
-}
-
-function decisionFields(sequence: number, timeMs: number, decision: TrailDecision, shortened: boolean): readonly unknown[] {
-  const { request, verdict, modules } = decision;
-  return [
-    KIND.decision,
-    sequence,
-    timeMs,
-    decision.requestId,
-    EVENTS.indexOf(decision.event),
-    decision.caller === undefined ? null : ENDPOINTS.indexOf(decision.caller.endpoint),
-    numberOf(METHODS, decision.method),
-    request === undefined
-      ? decision.target
-      : [request.segments, request.trailingSlash, request.query.map(({ name, value }) => [name, value])],
-    decision.status,
-    verdict !== undefined && verdict.reason === decision.reason ? null : decision.reason,
-    verdict === undefined ? null : [VERDICTS.indexOf(verdict.kind), verdict.reason, verdict.rule, verdict.ruleSetId],
-    numberOf(MODES, decision.mode),
-    decision.auditDeny,
-    decision.endorsed,
-    decision.epoch,
-    modules.length === 0
-      ? NOTHING
-      : modules.map(({ name, kind, reason, rule, failed, applied }) => [name, MODULE_KINDS.indexOf(kind), reason, rule, failed, applied]),
-    shortened,
-  ];
-}
-
 /** A word that everybody knows by its number, or as it is. */
-function numberOf(words: readonly string[], word: string): number | string {
+function writeWord(words: readonly string[], word: string): void {
   const index = words.indexOf(word);
-  return index < 0 ? word : index;
+  if (index < 0) writer.text(word);
+  else writer.number(index);
 }
 
-const NOTHING: readonly never[] = [];
 let lastPolicyId = "";
 let lastPolicyIdBytes: Uint8Array = new Uint8Array(0);
 
