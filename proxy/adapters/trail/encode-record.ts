@@ -34,34 +34,36 @@ function encode(fields: readonly unknown[]): Uint8Array {
   return encoder.encode(fields, RESET_BUFFER_MODE);
 }
 
-const writer = new CborWriter(MAX_PAYLOAD_BYTES);
+const MAX_OPENING_BYTES = 16;
+const writer = new CborWriter(MAX_PAYLOAD_BYTES - MAX_OPENING_BYTES);
+const openings = new CborWriter(MAX_OPENING_BYTES);
 const DECISION_PLACES = 19;
 
-/** @returns bytes that are valid until the next call */
-export function encodeDecision(sequence: number, timeMs: number, decision: TrailDecision): Uint8Array {
+/** How the record of a decision begins: what is known only when it is written. Valid until the next call. */
+export function encodeOpening(sequence: number): Uint8Array {
+  openings.begin();
+  openings.array(DECISION_PLACES);
+  openings.number(KIND.decision);
+  openings.number(sequence);
+  return openings.end();
+}
+
+/** All of a decision's record behind its {@link encodeOpening}; bytes that are valid until the next call. */
+export function encodeDecision(timeMs: number, decision: TrailDecision): Uint8Array {
   const { caller } = decision;
   try {
-    return writeDecision(sequence, timeMs, decision, caller === undefined ? undefined : bytesOf(caller), false);
+    return writeDecision(timeMs, decision, caller === undefined ? undefined : bytesOf(caller), false);
   } catch (error) {
     if (!(error instanceof OutOfRoom)) throw error;
   }
   const short = shorten(decision);
-  return writeDecision(sequence, timeMs, short, short.caller === undefined ? undefined : encodeCaller(short.caller), true);
+  return writeDecision(timeMs, short, short.caller === undefined ? undefined : encodeCaller(short.caller), true);
 }
 
 /** One for each request: written by hand, because that takes a quarter of the time. Throws {@link OutOfRoom}. */
-function writeDecision(
-  sequence: number,
-  timeMs: number,
-  decision: TrailDecision,
-  caller: Uint8Array | undefined,
-  shortened: boolean,
-): Uint8Array {
+function writeDecision(timeMs: number, decision: TrailDecision, caller: Uint8Array | undefined, shortened: boolean): Uint8Array {
   const { request, verdict, modules } = decision;
   writer.begin();
-  writer.array(DECISION_PLACES);
-  writer.number(KIND.decision);
-  writer.number(sequence);
   writer.number(timeMs);
   writer.text(decision.requestId);
   writer.number(EVENTS.indexOf(decision.event));

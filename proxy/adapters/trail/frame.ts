@@ -7,6 +7,7 @@ export const HEADER_BYTES = SEGMENT_MAGIC.length + HASH_BYTES;
 export const LENGTH_BYTES = 4;
 export const MAX_PAYLOAD_BYTES = 0xffff;
 export const FRAME_OVERHEAD_BYTES = LENGTH_BYTES + HASH_BYTES;
+const NOTHING = new Uint8Array(0);
 /** What the first segment of all follows. */
 export const NO_HASH: Uint8Array = new Uint8Array(HASH_BYTES);
 
@@ -18,15 +19,17 @@ export function writeHeader(into: Uint8Array, previousHash: Uint8Array): number 
 
 /**
  * Writes a frame at `at`, directly behind the hash that it follows.
+ * @param opening - goes before the payload and belongs to it
  * @returns the offset behind it
  */
-export function writeFrame(into: Uint8Array, at: number, payload: Uint8Array): number {
-  const { length } = payload;
+export function writeFrame(into: Uint8Array, at: number, payload: Uint8Array, opening: Uint8Array = NOTHING): number {
+  const length = opening.length + payload.length;
   into[at] = length >> 8;
   into[at + 1] = length & 0xff;
   into[at + 2] = (length >> 8) ^ 0xff;
   into[at + 3] = (length & 0xff) ^ 0xff;
-  into.set(payload, at + LENGTH_BYTES);
+  into.set(opening, at + LENGTH_BYTES);
+  into.set(payload, at + LENGTH_BYTES + opening.length);
   const end = at + LENGTH_BYTES + length;
   Bun.SHA256.hash(into.subarray(at - HASH_BYTES, end), into.subarray(end, end + HASH_BYTES));
   return end + HASH_BYTES;

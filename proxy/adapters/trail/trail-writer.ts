@@ -5,7 +5,8 @@
 import { closeSync, ftruncateSync, write as writeFile } from "node:fs";
 import type { GapRecord, Recovery, TrailDecision } from "../../core/trail/trail-record.ts";
 import { continueTrail } from "./continue-trail.ts";
-import { encodeDecision, encodeOwnRecord } from "./encode-record.ts";
+import { DecisionQueue } from "./decision-queue.ts";
+import { encodeDecision, encodeOpening, encodeOwnRecord } from "./encode-record.ts";
 import { FRAME_OVERHEAD_BYTES, HASH_BYTES, MAX_PAYLOAD_BYTES, writeFrame } from "./frame.ts";
 import { closeSegment, makeSegment, type OpenSegment } from "./open-segment.ts";
 import { readFirstSequence } from "./read-segment.ts";
@@ -49,6 +50,7 @@ export const REST_MS = 50;
 /** So many wait for no timer. */
 const EAGER_DECISIONS = 256;
 const MAX_QUEUED = 16_384;
+const QUEUED_BYTES = 4 * 1024 * 1024;
 const BATCH_BYTES = 256 * 1024;
 const ROOM_BYTES = MAX_PAYLOAD_BYTES + FRAME_OVERHEAD_BYTES;
 const RETRY_MS = 1_000;
@@ -57,9 +59,7 @@ const ANCHOR_MS = 3_600_000;
 
 export class TrailWriter {
   readonly #options: TrailOptions;
-  readonly #maxQueued: number;
-  #queue: TrailDecision[] = [];
-  #times: number[] = [];
+  readonly #queue: DecisionQueue;
   #gap: Omit<GapRecord, "kind" | "sequence" | "timeMs"> | undefined;
   #segment: OpenSegment | undefined;
   #sequence = 1;
@@ -82,7 +82,7 @@ export class TrailWriter {
 
   constructor(options: TrailOptions) {
     this.#options = options;
-    this.#maxQueued = options.maxQueued ?? MAX_QUEUED;
+    this.#queue = new DecisionQueue(options.maxQueued ?? MAX_QUEUED, QUEUED_BYTES);
   }
 
   state(): TrailState {
@@ -94,16 +94,24 @@ export class TrailWriter {
   /** Queues one decision. Never throws, never waits. */
   append(decision: TrailDecision): void {
     const timeMs = this.#options.nowMs();
-    if (this.#gap !== undefined || this.#stopping || this.#queue.length >= this.#maxQueued) {
+    if (this.#gap !== undefined || this.#stopping || !this.#take(timeMs, decision)) {
       this.#lose(1, timeMs, timeMs);
+      if (this.#state === "idle" && !this.#stopping) this.#schedule(REST_MS);
       return;
     }
-    this.#queue.push(decision);
-    this.#times.push(timeMs);
     if (this.#state === "idle") this.#schedule(REST_MS);
     else if (this.#queue.length >= EAGER_DECISIONS && this.#state === "due" && !this.#eager && this.#failing === undefined) {
       this.#eager = true;
       this.#schedule(0);
+    }
+  }
+
+  /** Encoded at once: nothing of the request is kept until the disk has it. False: no room, or a defect of ours in one record. */
+  #take(timeMs: number, decision: TrailDecision): boolean {
+    try {
+      return this.#queue.push(encodeDecision(timeMs, decision));
+    } catch {
+      return false;
     }
   }
 
@@ -263,22 +271,13 @@ export class TrailWriter {
 
   #fillBatch(): void {
     let end = HASH_BYTES;
-    let taken = 0;
     let decisions = 0;
-    for (; taken < this.#queue.length && end + ROOM_BYTES <= this.#buffer.length; taken++) {
-      const decision = this.#queue[taken];
-      const timeMs = this.#times[taken] ?? 0;
-      if (decision === undefined) continue;
-      try {
-        end = this.#put(end, encodeDecision(this.#sequence, timeMs, decision));
-        decisions++;
-      } catch {
-        // A defect of ours in one record must not hold up those behind it.
-        this.#lose(1, timeMs, timeMs);
-      }
+    while (end + ROOM_BYTES <= this.#buffer.length) {
+      const body = this.#queue.take();
+      if (body === undefined) break;
+      end = writeFrame(this.#buffer, end, body, encodeOpening(this.#sequence++));
+      decisions++;
     }
-    this.#queue = this.#queue.slice(taken);
-    this.#times = this.#times.slice(taken);
     const roomLeft = end + ROOM_BYTES <= this.#buffer.length;
     let lost = 0;
     if (this.#gap !== undefined && this.#queue.length === 0 && roomLeft) {
