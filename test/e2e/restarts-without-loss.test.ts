@@ -2,7 +2,7 @@
 // and whoever connected meanwhile is served by the next agent, as who they are. RESTARTS sets how often (default 40).
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, readdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
@@ -10,7 +10,8 @@ import { NotifySocket, ServiceManager } from "../support/service-manager.ts";
 import { AgentProcess, ALICE, curl, type Ids, IMDS_INSTANCE, runProgram, World } from "../support/world.ts";
 
 const RESTARTS = Number(process.env.RESTARTS ?? 40);
-const CALLERS = join(import.meta.dir, "../support/steady-callers.py");
+/** As text: the checkout may lie where only root may look. */
+const CALLERS = readFileSync(join(import.meta.dir, "../support/steady-callers.py"), "utf8");
 const AGENT = join(import.meta.dir, "../../dist/azure-proxy-agent");
 const { cgroupPath } = requireSandbox();
 
@@ -24,7 +25,7 @@ interface Tally {
 /** Callers of one user that go on until asked for their tally. */
 function steadyCallers(name: string, statuses: readonly [imds: number, wireserver: number], as?: Ids) {
   const prefix = as === undefined ? [] : ["setpriv", `--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", "--"];
-  const running = Bun.spawn([...prefix, "/usr/bin/python3", CALLERS, name, ...statuses.map(String)], {
+  const running = Bun.spawn([...prefix, "/usr/bin/python3", "-c", CALLERS, name, ...statuses.map(String)], {
     stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",

@@ -99,9 +99,9 @@ describe("costOfAnswer", () => {
     ["a usual call of an interpreter", 0.2, 3_000_000, 0],
     ["a small call of an interpreter while others had the processor", 40, 900_000, 0],
     ["a usual call while others had the processor", 40, 10_000, 0],
-    ["a long call of an interpreter while others had the processor", 40, 3_000_000, 3],
+    ["a long call of an interpreter while others had the processor", 40, 3_000_000, 4.8],
     ["a call that burns its budget", 3, 9_900_000, 3],
-    ["the same while others had the processor", 400, 10_000_000, 10],
+    ["the same while others had the processor", 400, 10_000_000, 16],
   ])("T-139: %s", (_, tookMs, fuel, costMs) => {
     expect(costOfAnswer(tookMs, fuel)).toBeCloseTo(costMs, 6);
   });

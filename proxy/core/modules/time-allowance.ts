@@ -17,10 +17,10 @@ export interface Allowance {
   readonly totalShare: number;
 }
 
-/** A dozen endless loops, then one in seconds. */
-export const FOR_FAILURES: Allowance = { userBurstMs: 50, userShare: 0.005, totalBurstMs: 200, totalShare: 0.008 };
+/** A handful of endless loops, then one in seconds: together, and with what queues up behind them, less than a hundredth of the time. */
+export const FOR_FAILURES: Allowance = { userBurstMs: 30, userShare: 0.003, totalBurstMs: 60, totalShare: 0.004 };
 /** More, because a compiler at work or a busy machine makes good calls slow now and then; the pauses keep them apart. */
-export const FOR_ANSWERS: Allowance = { userBurstMs: 50, userShare: 0.05, totalBurstMs: 200, totalShare: 0.1 };
+export const FOR_ANSWERS: Allowance = { userBurstMs: 30, userShare: 0.05, totalBurstMs: 60, totalShare: 0.1 };
 /** After a charge, users in debt wait so many times as long: others' requests get in between, also while a burst lasts. */
 export const PAUSE = 9;
 /** As long as all debts are not more than this, nobody waits: one request that failed does not spoil the next. */
@@ -36,7 +36,7 @@ const SLOW_MS = 1.5;
  * What a unit takes of nearly all code. Loads from all over a memory that no near cache holds take several times as long, but so do calls
  * while other processes have the processor, and nobody must pay for those.
  */
-const MOST_MS_PER_UNIT = 1e-6;
+const MOST_MS_PER_UNIT = 1.6e-6;
 
 /** What is charged for a call that answered. Nothing for nearly every call of nearly every module. */
 export function costOfAnswer(tookMs: number, fuelSpent: number): number {
