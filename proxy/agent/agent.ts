@@ -12,7 +12,7 @@ import { probeListener } from "../adapters/http/probe.ts";
 import { sendOnce } from "../adapters/http/send-once.ts";
 import { makeLocalApp } from "../adapters/local/app.ts";
 import type { LogOutput } from "../adapters/log/lines.ts";
-import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
+import { releaseIdleCode, releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
 import { takeNotify } from "../adapters/service/notify.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
@@ -243,7 +243,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   timing.mark("modules");
 
   // ---- polling ------------------------------------------------------------------------------------------------------
-  const quietTime = makeQuietTime({ requests: () => requests, release: releaseIdleMemory });
+  const quietTime = makeQuietTime({ requests: () => requests, release: releaseIdleMemory, releaseCode: releaseIdleCode });
   const loop = makePollLoop({
     async poll(startedMs) {
       void modules.look();

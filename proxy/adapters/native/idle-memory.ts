@@ -21,9 +21,18 @@ export function releaseIdleMemory(): void {
   const libc = loadKoffi().load("libc.so.6");
   libc.func("int malloc_trim(size_t pad)")(0);
   const madvise = libc.func("int madvise(uintptr_t address, size_t length, int advice)");
-  for (const { start, bytes } of findUntouchedCode(readFileSync("/proc/self/smaps", "utf8"), process.execPath)) {
-    madvise(start, bytes, MADV_DONTNEED);
-  }
+  const code = findUntouchedCode(readFileSync("/proc/self/smaps", "utf8"), process.execPath);
+  unmapCode = () => {
+    for (const { start, bytes } of code) madvise(start, bytes, MADV_DONTNEED);
+  };
+  unmapCode();
+}
+
+let unmapCode = (): void => {};
+
+/** Only the code, as {@link releaseIdleMemory} found it last: cheap enough for every poll. Before the first release it does nothing. */
+export function releaseIdleCode(): void {
+  unmapCode();
 }
 
 /**
