@@ -12,6 +12,7 @@ import type { BodyFailure, Exchange, LocalReply, OutboundRequest } from "../core
 import { refusal, unavailable } from "../core/replies.ts";
 import { unreachable } from "../core/result.ts";
 import type { LatchedKey } from "../core/secure-channel.ts";
+import type { TrailDecision } from "../core/trail/trail-record.ts";
 import { type Permit, permitFor, type Verdict } from "../core/verdict.ts";
 import type { EndpointGuard } from "./guards.ts";
 import type { Snapshot } from "./key-keeper.ts";
@@ -30,27 +31,9 @@ export type CallerLookup =
   | { readonly kind: "record-lost" };
 
 /** How a request ended, for its one log line, the summaries, the counters and the decision trail. */
-export interface RequestEnd {
-  readonly event: "request-forwarded" | "request-denied" | "request-failed";
-  readonly requestId: string;
-  readonly caller: Caller | undefined;
-  readonly method: string;
-  readonly target: string;
-  /** What was decided on; undefined when there was no caller, no known method or no single reading. */
-  readonly request: CanonicalRequest | undefined;
-  /** Status the client saw; 0 when it saw none. */
-  readonly status: number;
-  /** Stable word: docs/operations.md lists them. */
-  readonly reason: string;
+export interface RequestEnd extends TrailDecision {
+  /** The reason in words; empty when the word says it all. */
   readonly detail: string;
-  readonly verdict: Verdict | undefined;
-  /** What policy modules answered, in the order they were asked. */
-  readonly modules: readonly ModuleOutcome[];
-  readonly mode: string;
-  /** The policy denied and audit mode let it pass. */
-  readonly auditDeny: boolean;
-  readonly endorsed: boolean;
-  readonly epoch: number;
   readonly elapsedMs: number;
   /** Undefined for what was not reached: identification (of a connection's first request), the decision, the host. */
   readonly identifyMs: number | undefined;

@@ -13,12 +13,17 @@ export interface TrailDecision {
   readonly caller: Caller | undefined;
   readonly method: string;
   readonly target: string;
+  /** What was decided on; undefined when there was no caller, no known method or no single reading. */
   readonly request: CanonicalRequest | undefined;
+  /** Status the client saw; 0 when it saw none. */
   readonly status: number;
+  /** Stable word: docs/operations.md lists them. */
   readonly reason: string;
   readonly verdict: Verdict | undefined;
+  /** What policy modules answered, in the order they were asked. */
   readonly modules: readonly ModuleOutcome[];
   readonly mode: string;
+  /** The policy denied and audit mode let it pass. */
   readonly auditDeny: boolean;
   readonly endorsed: boolean;
   readonly epoch: number;
