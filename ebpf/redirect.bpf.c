@@ -2,11 +2,14 @@
 /*
  * Sends TCP connections for the guarded endpoints to the agent's listener and records who made them. Redirects, records
  * and refuses what cannot be recorded; it decides nothing about requests. Identity lives in the storage of the socket
- * that was connected, never under a thread or a port alone, so that one connection cannot inherit another's.
+ * that was connected, and from the handshake on in the storage of the socket that was accepted for it. It is never found by a
+ * thread, an address or a port, so that one connection cannot inherit another's.
  *
  * Built twice: with -DWITHOUT_TASK_FIELDS nothing is read through CO-RE, for kernels without BTF.
  */
 #include <linux/bpf.h>
+#include <linux/in.h>
+#include <linux/in6.h>
 #include <stdbool.h>
 
 #include <bpf/bpf_core_read.h>
@@ -16,10 +19,14 @@
 #include "redirect.h"
 
 #define LOOPBACK 0x7f000001U
+#define LOOPBACK_NETWORK 0x7f000000U
+#define LOOPBACK_INDEX 1 /* of the loopback device, in every network namespace */
+#define AF_INET 2
+#define AF_INET6 10
+#define SOL_SOCKET 1
+#define SO_BINDTODEVICE 25
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
-#define IPPROTO_TCP 6
-#define IPPROTO_MPTCP 262
 
 /* What a sock_addr program answers the kernel. */
 #define REFUSE 0
@@ -28,16 +35,15 @@
 /* What is known about one socket that was connected to a guarded endpoint, or straight to the listener. */
 struct origin {
 	struct audit_record record;
-	struct record_key key; /* valid once published */
+	struct handshake handshake; /* valid while published */
 	__u32 state;
-	__u32 reserved;
+	__be32 chosen_source_be; /* the source address that we gave the socket; 0: none */
 };
 
 enum origin_state {
 	ORIGIN_NONE, /* storage exists, nothing is claimed */
-	ORIGIN_DIRECT, /* connects to the listener itself: must never find a record */
-	ORIGIN_REDIRECTED,
-	ORIGIN_PUBLISHED, /* redirected, and its record is in the map of records */
+	ORIGIN_CONNECTING, /* on its way to the listener; redirected or direct, as the record says */
+	ORIGIN_PUBLISHED, /* established, and its record is in the map of records */
 };
 
 struct {
@@ -61,14 +67,49 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
-/* Not LRU: a flood of connections must not push out the record of somebody else's. */
+/* Hands records from established clients to the sockets accepted for them. Not LRU: a flood must not push out another's record. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, MAX_RECORDS);
-	__type(key, struct record_key);
+	__type(key, struct handshake);
 	__type(value, struct audit_record);
 } records SEC(".maps");
+
+/* How many records are on their way, by the PENDING_ indexes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PENDING_FIRST_BUCKET + PENDING_BUCKETS);
+	__type(key, __u32);
+	__type(value, __u64);
+} pending SEC(".maps");
+
+/* Users who had more records on their way than they may: how many were refused. For people; decides nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_THROTTLED);
+	__type(key, __u32);
+	__type(value, __u64);
+} throttled SEC(".maps");
+
+/*
+ * Users who have all the connections that they may, until when their connects are refused, in nanoseconds of the monotonic clock.
+ * Written by the agent: what it would accept only to close would stand in the backlog before the connections of others.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_REFUSED_USERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} refused_until SEC(".maps");
+
+/* The record of each accepted socket. The agent reads it by descriptor; it goes with the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct audit_record);
+} accepted SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -172,30 +213,136 @@ static __always_inline void record_task_fields(struct audit_record *record)
 }
 #endif
 
-static __always_inline void withdraw(struct origin *origin)
+/* Root, or the part of a user id by which users are counted. */
+static __always_inline __u32 pending_index(__u32 uid)
 {
-	struct audit_record *published;
-
-	if (origin->state != ORIGIN_PUBLISHED)
-		return;
-	origin->state = ORIGIN_NONE;
-	published = bpf_map_lookup_elem(&records, &origin->key);
-	/* Already taken, or the port belongs to another socket by now. */
-	if (!published || published->socket_cookie != origin->record.socket_cookie)
-		return;
-	if (!bpf_map_delete_elem(&records, &origin->key))
-		count(COUNT_CLEANED);
+	return uid ? PENDING_FIRST_BUCKET + uid % PENDING_BUCKETS : PENDING_ROOT;
 }
 
-/* What an earlier connect of this socket left must not speak for the one that starts now. */
-static __always_inline void forget(struct bpf_sock *sk)
+/* Adds, and answers whether the sum is within the limit. Two at once may both find it exceeded; never neither. */
+static __always_inline bool add_pending(__u32 index, __u64 limit)
 {
-	struct origin *origin = bpf_sk_storage_get(&origins, sk, NULL, 0);
+	__u64 *count = bpf_map_lookup_elem(&pending, &index);
 
+	if (!count)
+		return false;
+	__sync_fetch_and_add(count, 1);
+	return *(volatile __u64 *)count <= limit;
+}
+
+static __always_inline void subtract_pending(__u32 index)
+{
+	__u64 *count = bpf_map_lookup_elem(&pending, &index);
+
+	if (count)
+		__sync_fetch_and_add(count, -1);
+}
+
+static __always_inline void release_share(__u32 uid)
+{
+	subtract_pending(pending_index(uid));
+	if (uid)
+		subtract_pending(PENDING_OTHERS);
+}
+
+static __always_inline bool take_share(__u32 uid)
+{
+	bool fits = add_pending(pending_index(uid), uid ? MAX_RECORDS_PER_USER : MAX_RECORDS);
+
+	if (uid)
+		fits &= add_pending(PENDING_OTHERS, MAX_RECORDS - ROOT_RESERVE);
+	if (!fits)
+		release_share(uid);
+	return fits;
+}
+
+/* Whoever removes the record gives its share back; only one can. */
+static __always_inline bool remove_record(const struct handshake *handshake, __u32 uid)
+{
+	if (bpf_map_delete_elem(&records, handshake))
+		return false;
+	release_share(uid);
+	return true;
+}
+
+static __always_inline void withdraw(struct origin *origin)
+{
+	if (origin->state == ORIGIN_PUBLISHED && remove_record(&origin->handshake, origin->record.real_uid))
+		count(COUNT_CLEANED);
+	origin->state = ORIGIN_NONE;
+}
+
+/* Binds to an address without taking a port; the family is the socket's, for IPv6 the address is mapped. */
+static __always_inline bool bind_source(struct bpf_sock_addr *ctx, __be32 address)
+{
+	if (ctx->family == AF_INET6) {
+		struct sockaddr_in6 name = { .sin6_family = AF_INET6 };
+
+		if (address) {
+			name.sin6_addr.s6_addr32[2] = bpf_htonl(0xffff);
+			name.sin6_addr.s6_addr32[3] = address;
+		}
+		return !bpf_bind(ctx, (struct sockaddr *)&name, sizeof(name));
+	} else {
+		struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr.s_addr = address };
+
+		return !bpf_bind(ctx, (struct sockaddr *)&name, sizeof(name));
+	}
+}
+
+/* What an earlier connect of this socket left must not speak for the one that starts now, nor decide where it comes from. */
+static __always_inline void forget(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct origin *origin;
+	__be32 chosen;
+
+	if (!sk)
+		return;
+	origin = bpf_sk_storage_get(&origins, sk, NULL, 0);
 	if (!origin)
 		return;
 	withdraw(origin);
+	chosen = origin->chosen_source_be;
 	bpf_sk_storage_delete(&origins, sk);
+	if (chosen && sk->src_ip4 == chosen)
+		bind_source(ctx, 0);
+}
+
+/*
+ * Gives the connection a source address of its own in loopback's network. All redirected connections have one destination: with
+ * one source address as well, a single user could hold every source port, or sit on the one that another's connect is given.
+ * A socket that its program bound keeps what it has, and where loopback has no such network the connect goes on without.
+ */
+static __always_inline __be32 choose_source(struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	__u32 number, high;
+	__be32 address;
+
+	if (!sk || sk->src_port || sk->src_ip4)
+		return 0;
+	if (ctx->family == AF_INET6 && (sk->src_ip6[0] || sk->src_ip6[1] || sk->src_ip6[2] || sk->src_ip6[3]))
+		return 0;
+	/* The clock's low bits keep it from being foretold by who watches the numbers that others are given. */
+	number = bpf_get_prandom_u32() ^ (__u32)bpf_ktime_get_ns() * 0x9e3779b1U;
+	/* 127.1.0.0 to 127.254.255.255: not where services of the machine listen, and no broadcast address. */
+	high = 1 + (number >> 16) % 254;
+	address = bpf_htonl(LOOPBACK_NETWORK | high << 16 | (number & 0xffff));
+	return bind_source(ctx, address) ? address : 0;
+}
+
+/*
+ * A socket that is bound to another device would send its SYN out there. It is bound to loopback instead, on which alone the
+ * listener can be reached.
+ */
+static __always_inline bool leave_device(struct bpf_sock_addr *ctx)
+{
+	char loopback[] = "lo";
+
+	if (!ctx->sk || !ctx->sk->bound_dev_if || ctx->sk->bound_dev_if == LOOPBACK_INDEX)
+		return true;
+	return !bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, loopback, sizeof(loopback));
 }
 
 static __always_inline bool is_exempt(const struct settings *config, __u32 tgid)
@@ -217,6 +364,15 @@ static __always_inline void learn_agent(struct bpf_sock_addr *ctx, struct settin
 	config->exempt_start_ns = current_start_time_ns();
 	config->exempt_cgroup_id = bpf_get_current_cgroup_id();
 	config->exempt_tgid = bpf_get_current_pid_tgid() >> 32;
+}
+
+/* Root's share is never used up by others, and root is never refused for it. */
+static __always_inline bool has_no_share(void)
+{
+	__u32 uid = (__u32)bpf_get_current_uid_gid();
+	__u64 *until = uid ? bpf_map_lookup_elem(&refused_until, &uid) : NULL;
+
+	return until && bpf_ktime_get_ns() < *until;
 }
 
 static __always_inline void fill_record(struct bpf_sock_addr *ctx, struct audit_record *record, __u64 netns_cookie, __be32 address,
@@ -263,7 +419,7 @@ static __always_inline int handle_connect(struct bpf_sock_addr *ctx, __be32 addr
 		return REFUSE;
 	if (ctx->type != SOCK_STREAM || (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_MPTCP))
 		return PROCEED;
-	forget(ctx->sk);
+	forget(ctx);
 
 	endpoint.address_be = address;
 	endpoint.port_be = (__be16)ctx->user_port;
@@ -275,11 +431,15 @@ static __always_inline int handle_connect(struct bpf_sock_addr *ctx, __be32 addr
 	if (!is_guarded) {
 		if (netns_cookie != config->agent_netns)
 			return PROCEED;
+		if (has_no_share())
+			goto no_share;
 		origin = bpf_sk_storage_get(&origins, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 		if (!origin)
 			goto no_storage;
-		origin->record.netns_cookie = netns_cookie;
-		origin->state = ORIGIN_DIRECT;
+		/* Recorded as well: direct connections have shares by user, too. */
+		fill_record(ctx, &origin->record, netns_cookie, address, mapped);
+		origin->record.flags |= RECORD_DIRECT;
+		origin->state = ORIGIN_CONNECTING;
 		return PROCEED;
 	}
 	if (is_exempt(config, bpf_get_current_pid_tgid() >> 32)) {
@@ -293,17 +453,28 @@ static __always_inline int handle_connect(struct bpf_sock_addr *ctx, __be32 addr
 		count(COUNT_REFUSED_FOREIGN_NAMESPACE);
 		return REFUSE;
 	}
+	if (has_no_share())
+		goto no_share;
 	origin = bpf_sk_storage_get(&origins, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!origin)
 		goto no_storage;
+	if (!leave_device(ctx)) {
+		count(COUNT_REFUSED_DEVICE);
+		return REFUSE;
+	}
 	fill_record(ctx, &origin->record, netns_cookie, address, mapped);
-	origin->state = ORIGIN_REDIRECTED;
+	origin->chosen_source_be = choose_source(ctx);
+	origin->state = ORIGIN_CONNECTING;
 	count(COUNT_REDIRECTED);
 	*redirect = true;
 	return PROCEED;
 
 no_storage:
 	count(COUNT_REFUSED_NO_STORAGE);
+	return REFUSE;
+
+no_share:
+	count(COUNT_REFUSED_SHARE);
 	return REFUSE;
 }
 
@@ -351,7 +522,7 @@ int redirect_connect6(struct bpf_sock_addr *ctx)
 		return REFUSE;
 	if (!is_mapped(ctx, &address)) {
 		if (ctx->type == SOCK_STREAM)
-			forget(ctx->sk);
+			forget(ctx);
 		return PROCEED;
 	}
 	verdict = handle_connect(ctx, address, true, &redirect);
@@ -362,61 +533,115 @@ int redirect_connect6(struct bpf_sock_addr *ctx)
 	return verdict;
 }
 
-/* The source port is known now and the SYN has not left: the record is there before the listener can accept. */
-static __always_inline void publish(struct bpf_sock_ops *ctx, struct origin *origin)
+static __always_inline bool goes_to_listener(const struct bpf_sock_ops *ctx, const struct settings *config)
 {
-	struct settings *config = find_settings();
-	struct record_key key = {
-		.netns_cookie = origin->record.netns_cookie,
-		.address_be = ctx->local_ip4,
-		.port = ctx->local_port,
-	};
+	return ctx->remote_ip4 == bpf_htonl(LOOPBACK) && bpf_ntohl(ctx->remote_port) == config->listener_port;
+}
 
-	if (origin->state == ORIGIN_DIRECT) {
-		/* Should another program have switched off our close callback, what it left ends here. */
-		bpf_map_delete_elem(&records, &key);
+/*
+ * The client is established, and its answer to the listener has not left: the record is there before the listener's half is.
+ * Before this moment there is none, so that connects which nobody answers cost nothing that is shared.
+ */
+static __always_inline void publish(struct bpf_sock_ops *ctx, struct settings *config)
+{
+	struct handshake handshake = {
+		.netns_cookie = bpf_get_netns_cookie(ctx),
+		.client_address_be = ctx->local_ip4,
+		.listener_address_be = ctx->remote_ip4,
+		.client_sequence = ctx->snd_una,
+		.listener_sequence = ctx->rcv_nxt,
+		.client_port = ctx->local_port,
+	};
+	struct bpf_sock *sk = ctx->sk;
+	struct origin *origin;
+	__u32 uid;
+
+	/* Rewritten once more by a program behind us: it does not go to the listener. */
+	if (!goes_to_listener(ctx, config) || !sk)
+		return;
+	origin = bpf_sk_storage_get(&origins, sk, NULL, 0);
+	if (!origin || origin->state != ORIGIN_CONNECTING)
+		return;
+	uid = origin->record.real_uid;
+	if (!take_share(uid)) {
+		__u64 one = 1, *refused = bpf_map_lookup_elem(&throttled, &uid);
+
+		if (refused)
+			__sync_fetch_and_add(refused, 1);
+		else
+			bpf_map_update_elem(&throttled, &uid, &one, BPF_ANY);
+		count(COUNT_PUBLISH_FAILED);
 		return;
 	}
-	if (origin->state != ORIGIN_REDIRECTED || !config)
-		return;
-	/* Rewritten once more by a program behind us: it will not reach the listener. */
-	if (ctx->remote_ip4 != bpf_htonl(LOOPBACK) || bpf_ntohl(ctx->remote_port) != config->listener_port)
-		return;
 	/* Flags of other programs stay. Without the callback nothing would remove the record, so there must be none. */
-	if (bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG)) {
-		bpf_map_delete_elem(&records, &key);
+	if (bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG) ||
+	    bpf_map_update_elem(&records, &handshake, &origin->record, BPF_NOEXIST)) {
+		release_share(uid);
 		count(COUNT_PUBLISH_FAILED);
 		return;
 	}
-	if (bpf_map_update_elem(&records, &key, &origin->record, BPF_ANY)) {
-		count(COUNT_PUBLISH_FAILED);
-		return;
-	}
-	origin->key = key;
+	origin->handshake = handshake;
 	origin->state = ORIGIN_PUBLISHED;
-	count(COUNT_PUBLISHED);
+	if (!(origin->record.flags & RECORD_DIRECT))
+		count(COUNT_PUBLISHED);
+}
+
+/* The listener's half exists, and accept(2) has not returned it: it gets the record of the client whose handshake made it. */
+static __always_inline void bind_record(struct bpf_sock_ops *ctx, struct settings *config)
+{
+	struct handshake handshake = {
+		.netns_cookie = bpf_get_netns_cookie(ctx),
+		.client_address_be = ctx->remote_ip4,
+		.listener_address_be = ctx->local_ip4,
+		.client_sequence = ctx->rcv_nxt,
+		.listener_sequence = ctx->snd_nxt,
+		.client_port = bpf_ntohl(ctx->remote_port),
+	};
+	struct bpf_sock *sk = ctx->sk;
+	struct audit_record *record;
+	bool redirected;
+	__u32 uid;
+
+	if (ctx->local_port != config->listener_port || !sk)
+		return;
+	record = bpf_map_lookup_elem(&records, &handshake);
+	if (!record)
+		return;
+	if (!bpf_sk_storage_get(&accepted, sk, record, BPF_SK_STORAGE_GET_F_CREATE))
+		return;
+	uid = record->real_uid;
+	redirected = !(record->flags & RECORD_DIRECT);
+	if (remove_record(&handshake, uid) && redirected)
+		count(COUNT_ACCEPTED);
 }
 
 SEC("sockops")
 int redirect_sockops(struct bpf_sock_ops *ctx)
 {
-	bool connecting = ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB;
-	bool closing = ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == BPF_TCP_CLOSE;
+	struct settings *config;
 	struct bpf_sock *sk;
 	struct origin *origin;
 
-	if (!connecting && !closing)
-		return 1;
-	sk = ctx->sk;
-	if (!sk)
-		return 1;
-	origin = bpf_sk_storage_get(&origins, sk, NULL, 0);
-	if (!origin)
-		return 1;
-	if (connecting)
-		publish(ctx, origin);
-	else
-		withdraw(origin);
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		config = find_settings();
+		if (config)
+			publish(ctx, config);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		config = find_settings();
+		if (config)
+			bind_record(ctx, config);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		sk = ctx->sk;
+		if (ctx->args[1] != BPF_TCP_CLOSE || !sk)
+			break;
+		origin = bpf_sk_storage_get(&origins, sk, NULL, 0);
+		if (origin)
+			withdraw(origin);
+		break;
+	}
 	return 1;
 }
 
@@ -429,7 +654,7 @@ static __always_inline struct audit_record *find_redirected(struct bpf_sock_addr
 	if (!config || address != bpf_htonl(LOOPBACK) || ctx->user_port != bpf_htons(config->listener_port))
 		return NULL;
 	origin = bpf_sk_storage_get(&origins, ctx->sk, NULL, 0);
-	if (!origin || !origin->record.socket_cookie)
+	if (!origin || !origin->record.socket_cookie || origin->record.flags & RECORD_DIRECT)
 		return NULL;
 	return &origin->record;
 }

@@ -12,27 +12,49 @@
 /*
  * Maps outlive the process that made them. LAYOUT_VERSION goes up with every change of a map's type, size, key, value or
  * meaning: a successor with another number makes maps of its own instead of using those it finds. RECORD_VERSION goes up when
- * struct audit_record or struct record_key changes: only a successor with the same number can read records found there.
+ * struct audit_record changes, or where it is found: only a successor that knows the number can read records found there.
  */
 #ifndef LAYOUT_VERSION
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 #endif
 #ifndef RECORD_VERSION
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2
 #endif
 
 #define COMM_BYTES 16
 
-/* Endpoints that can be guarded at once, and connections that may wait to be accepted. */
+/* Endpoints that can be guarded at once. */
 #define MAX_GUARDED 16
+
+/*
+ * Records on their way from a client's socket to the accepted one. One is there only while its client is established and the
+ * listener's half of the connection does not exist yet: microseconds, or as long as the backlog is full. Nobody but root can
+ * take the last ROOT_RESERVE of them, and no user more than MAX_RECORDS_PER_USER.
+ */
 #define MAX_RECORDS 16384
+#define ROOT_RESERVE 2048
+#define MAX_RECORDS_PER_USER 2048
+
+/* Counts of records on their way: root, all others together, then the others by a part of their user id. */
+#define PENDING_ROOT 0
+#define PENDING_OTHERS 1
+#define PENDING_FIRST_BUCKET 2
+#define PENDING_BUCKETS 1024
+
+/* Users whose records were refused lately, and users whose connects are refused for a moment. */
+#define MAX_THROTTLED 64
+#define MAX_REFUSED_USERS 1024
 
 /* audit_record.flags */
 #define RECORD_HAS_TASK_FIELDS (1U << 0) /* start time and effective ids are known */
 #define RECORD_HAS_EXECUTABLE (1U << 1) /* the three exe_ fields are known; never for kernel threads */
 #define RECORD_MAPPED (1U << 2) /* IPv6 socket, IPv4-mapped address */
+#define RECORD_DIRECT (1U << 3) /* connected to the listener itself: was not redirected, and speaks for nobody */
 
-/* Who made one redirected connection, and where it was meant to go. Ids are those of the initial namespaces. */
+/*
+ * Who made one connection to the listener, and where it was meant to go. Ids are those of the initial namespaces. The agent finds
+ * it in the storage of the accepted socket.
+ */
 struct audit_record {
 	__u64 netns_cookie;
 	__u64 socket_cookie;
@@ -54,12 +76,18 @@ struct audit_record {
 	__u8 comm[COMM_BYTES];
 };
 
-/* Names a connection as the listener sees it at accept: its namespace, and the far end's address and port. */
-struct record_key {
+/*
+ * Names one TCP handshake. Addresses and ports alone do not: two sockets may share all four, when one is bound to a device. The
+ * sequence numbers after the handshake are the same on both sides, and only the socket whose SYN was answered has them.
+ */
+struct handshake {
 	__u64 netns_cookie;
-	__be32 address_be;
-	__u16 port;
-	__u16 reserved; /* zero */
+	__be32 client_address_be;
+	__be32 listener_address_be;
+	__u32 client_sequence; /* of the first byte after the client's SYN */
+	__u32 listener_sequence; /* of the first byte after the listener's */
+	__u16 client_port;
+	__u16 reserved[3]; /* zero */
 };
 
 struct guarded_key {
@@ -89,6 +117,9 @@ enum counter {
 	COUNT_PUBLISHED,
 	COUNT_PUBLISH_FAILED,
 	COUNT_CLEANED,
+	COUNT_ACCEPTED,
+	COUNT_REFUSED_DEVICE,
+	COUNT_REFUSED_SHARE,
 	COUNTERS,
 };
 
@@ -99,7 +130,7 @@ _Static_assert(__builtin_offsetof(struct audit_record, flags) == 72, "flags foll
 _Static_assert(__builtin_offsetof(struct audit_record, address_be) == 76, "the address follows the flags");
 _Static_assert(__builtin_offsetof(struct audit_record, port_be) == 80, "the port follows the address");
 _Static_assert(__builtin_offsetof(struct audit_record, comm) == 88, "comm comes last");
-_Static_assert(sizeof(struct record_key) == 16, "record_key is 16 bytes");
+_Static_assert(sizeof(struct handshake) == 32, "handshake is 32 bytes");
 _Static_assert(sizeof(struct guarded_key) == 8, "guarded_key is 8 bytes");
 _Static_assert(sizeof(struct settings) == 40, "settings is 40 bytes");
 _Static_assert(__builtin_offsetof(struct settings, exempt_tgid) == 32, "64-bit settings come first");

@@ -14,19 +14,20 @@ import { makeLocalApp } from "../adapters/local/app.ts";
 import type { LogOutput } from "../adapters/log/lines.ts";
 import { releaseIdleCode, releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
+import { settleListening } from "../adapters/service/listening-socket.ts";
 import { takeNotify } from "../adapters/service/notify.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME, writeStatusFile } from "../adapters/storage/status-file.ts";
 import { ENDPOINTS } from "../core/endpoint.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
-import type { Admission, Log, Peer, RedirectCounters, Redirector } from "../core/ports.ts";
-import { unavailable } from "../core/replies.ts";
+import type { Log, RedirectCounters, Redirector } from "../core/ports.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import type { LatchedKey, SecureChannel } from "../core/secure-channel.ts";
 import { makeComposeRules } from "./compose-rules.ts";
 import type { Config } from "./config.ts";
 import { makeConnectionSummaries } from "./connection-summary.ts";
-import { makeAdmission } from "./connections.ts";
+import { type ConnectionAdmission, makeAdmission } from "./connections.ts";
+import { makeCrowding } from "./crowding.ts";
 import { makeDecisionTrail } from "./decision-trail.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
 import { wantsExecutableHash } from "./guards.ts";
@@ -61,7 +62,7 @@ import { startWatchdog, type Watchdog } from "./watchdog.ts";
 const YOUNG_MS = 300_000;
 const EAGER_POLL_MS = 1_000;
 const STOP_GRACE_MS = 5_000;
-const DIRECT_CONNECTIONS = 64;
+const DIRECT_CONNECTIONS_PER_USER = 64;
 const PROBE_MS = 10_000;
 
 /** Why the agent does not start, with the exit code that says so. */
@@ -114,6 +115,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const notify = takeNotify(process.env, process.pid);
   const { promise: firstPoll, resolve: polled } = Promise.withResolvers<void>();
   let listener: Listener | undefined;
+  let admission: ConnectionAdmission | undefined;
   let requests = 0;
   let stopping = false;
   let watchdog: Watchdog | undefined;
@@ -124,6 +126,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     guarded: () => redirect.guarded(),
     counters: () => readCounters(redirector),
     connections: () => listener?.connectionCount ?? 0,
+    evicted: () => admission?.shares.evicted() ?? 0,
     logLinesDropped: environment.logLinesDropped,
     trail: () => trail.counts(),
   });
@@ -158,6 +161,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const redirect = makeRedirectSwitch(redirector, log, statusChanged, redirector.inherited);
   const check = makeKernelCheck(redirector, redirect.guardedSet, config.pinFolder, redirectorMessage, log, statusChanged);
   statusParts.add(check.part);
+  const crowding = makeCrowding({ redirector, log, changed: statusChanged, monotonicMs });
+  statusParts.add(crowding.part);
   const ruleFolder = join(dirname(config.latchKeyFolder), "rules");
   makeRuleFolder(ruleFolder);
   const keyApi = makeKeyApi(sendOnce, () => keeper.hostDate());
@@ -251,6 +256,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       metrics.countPoll();
       telemetry?.tick();
       if (!stopping) check.run();
+      crowding.look();
       polled();
       if (!stopping) feed.settled();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
@@ -295,13 +301,12 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   // After a takeover connections wait outside until the host was heard: an answer now would be 503, or worse, no longer true.
   loop.start();
   if (redirector.inherited.size > 0) await settledWithin(firstPoll, WARM_START_MS);
-  let admit: (peer: Peer) => Admission = () => ({ kind: "refuse", reply: unavailable("", "starting", 1) });
   const listening = startListener({
     hostname: LISTENER_ADDRESS,
     port: LISTENER_PORT,
     descriptor: socket.descriptor,
     limits: DEFAULT_HTTP_LIMITS,
-    accept: (peer) => admit(peer),
+    accept: (connection, held) => admission?.admit(connection, held) ?? { kind: "refuse" },
     onRefusal: (peer, responseStatus, detail) => {
       metrics.countMalformedHead();
       lines.headRefused(peer, responseStatus, detail);
@@ -316,9 +321,11 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     return err({ kind: "listener", message: listening.error.message });
   }
   listener = listening.value;
+  for (const message of settleListening(socket)) log.warn("listener-not-settled", { message });
   // In the same turn of the loop as the listener: no connection comes in between.
-  admit = makeAdmission({
-    redirector: metrics.watchRecords(redirector),
+  const { maxConnections } = listening.value;
+  admission = makeAdmission({
+    redirector,
     identify: makeIdentify({
       kernelProcessId: redirector.kernelProcessId,
       // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
@@ -326,11 +333,18 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       wantsExecutableHash: () => modules.isUsed() || wantsExecutableHash(keeper.snapshot().guards),
     }),
     handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
-    refused: (peer, reason) => {
+    refused: (owner, direct) => {
       metrics.countRefusedConnection();
-      lines.connectionRefused(peer, reason);
+      crowding.refused(owner);
+      lines.connectionRefused(owner, direct);
     },
-    limits: { perUser: Math.floor(listening.value.maxConnections / 4), direct: DIRECT_CONNECTIONS },
+    unrecorded: metrics.countUnrecorded,
+    limits: {
+      places: maxConnections,
+      rootReserve: Math.floor(maxConnections / 8),
+      perUser: Math.floor(maxConnections / 4),
+      directPerUser: DIRECT_CONNECTIONS_PER_USER,
+    },
     monotonicMs,
   });
 

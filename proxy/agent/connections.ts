@@ -1,81 +1,92 @@
-// What happens when a connection arrives: its record is taken from the kernel at once and only once, its user is given a fair share
-// of the connections, and identification starts while the request is still on its way.
+// What happens when a connection arrives: the kernel's record says where it came from, its user is given a place by its share, and
+// only then identification starts, while the request is still on its way. Nothing is read about a connection that is refused.
 
+import { type ConnectionShares, type Held, makeConnectionShares, type Owner, type ShareLimits } from "../core/connection-shares.ts";
 import { type Endpoint, endpointAt } from "../core/endpoint.ts";
-import type { Admission, Exchange, Identify, Peer, Redirector } from "../core/ports.ts";
-import { unavailable } from "../core/replies.ts";
+import type { Admission, Connection, ConnectionOrigin, Exchange, Identify, Peer, Redirector } from "../core/ports.ts";
 import type { CallerLookup } from "./handle-request.ts";
-
-export interface ConnectionLimits {
-  /** Of one user id; root has twice as many, because the VM's own agents run as root. */
-  readonly perUser: number;
-  /** That did not come through the redirect. */
-  readonly direct: number;
-}
+import { makeIdentifyTurns } from "./identify-turns.ts";
 
 export interface ConnectionPorts {
-  readonly redirector: Pick<Redirector, "takeRecord" | "counters">;
+  readonly redirector: Pick<Redirector, "originOf" | "counters">;
   readonly identify: Identify;
   readonly handle: (exchange: Exchange, lookup: CallerLookup) => Promise<void>;
-  readonly refused: (peer: Peer, reason: string) => void;
-  readonly limits: ConnectionLimits;
+  /** A connection was closed because its owner has its share. */
+  readonly refused: (owner: Owner, direct: boolean) => void;
+  /** The kernel has no record of a connection. */
+  readonly unrecorded: () => void;
+  readonly limits: ShareLimits;
   readonly monotonicMs: () => number;
 }
 
-const DIRECT = "direct";
+export interface ConnectionAdmission {
+  admit(connection: Connection, held: Held): Admission;
+  readonly shares: Pick<ConnectionShares, "evicted">;
+}
+
 /** How long after a record was lost in the kernel an unknown connection is taken for the one that lost it. */
 const LOSS_WINDOW_MS = 5_000;
 
-export function makeAdmission(ports: ConnectionPorts): (peer: Peer) => Admission {
-  const open = new Map<string, number>();
+export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
+  const shares = makeConnectionShares(ports.limits);
+  const turns = makeIdentifyTurns();
   let lostBefore = 0n;
   let lossUntilMs = Number.NEGATIVE_INFINITY;
 
-  return function admit(peer) {
-    const found = lookUp(peer);
-    const owner = found.kind === "identifying" ? String(found.uid) : DIRECT;
-    const held = open.get(owner) ?? 0;
-    if (held >= shareOf(owner)) {
-      ports.refused(peer, "too-many-connections");
-      return { kind: "refuse", reply: unavailable("", "too many connections", 1) };
-    }
-    open.set(owner, held + 1);
-    let asked = false;
-    return {
-      kind: "admit",
-      handle: async (exchange) => {
-        const lookup = found.kind === "identifying" ? await found.lookup : found.lookup;
-        const again = asked && lookup.kind === "identified";
-        asked = true;
-        await ports.handle(exchange, again ? { kind: "identified", caller: lookup.caller } : lookup);
-      },
-      closed: () => {
-        const left = (open.get(owner) ?? 1) - 1;
-        if (left === 0) open.delete(owner);
-        else open.set(owner, left);
-      },
-    };
+  return {
+    shares,
+    admit(connection, held) {
+      const read = ports.redirector.originOf(connection);
+      const origin: ConnectionOrigin | undefined = read.ok ? read.value : undefined;
+      const owner = ownerOf(origin);
+      const direct = origin?.kind !== "redirected";
+      if (!shares.admit(owner, direct, held)) {
+        ports.refused(owner, direct);
+        return { kind: "refuse" };
+      }
+      let isOpen = true;
+      let asked = false;
+      const known = direct ? { kind: describeUnknown(origin) } : undefined;
+      const lookup = origin?.kind === "redirected" ? identifyOf(origin, connection, () => isOpen) : undefined;
+      return {
+        kind: "admit",
+        owner,
+        handle: async (exchange) => {
+          const found = known ?? (await lookup) ?? { kind: "record-lost" };
+          const again = asked && found.kind === "identified";
+          asked = true;
+          await ports.handle(exchange, again ? { kind: "identified", caller: found.caller } : found);
+        },
+        closed: () => {
+          isOpen = false;
+          shares.release(held);
+        },
+      };
+    },
   };
 
-  function shareOf(owner: string): number {
-    if (owner === DIRECT) return ports.limits.direct;
-    return owner === "0" ? ports.limits.perUser * 2 : ports.limits.perUser;
-  }
-
-  function lookUp(peer: Peer): Identifying | Unknown {
-    const taken = ports.redirector.takeRecord(peer);
-    if (!taken.ok) return { kind: "unknown", lookup: { kind: "record-lost" } };
-    const record = taken.value;
-    if (record === undefined) return { kind: "unknown", lookup: { kind: wasLost() ? "record-lost" : "not-redirected" } };
+  function identifyOf(
+    { record }: Extract<ConnectionOrigin, { kind: "redirected" }>,
+    { address, port }: Peer,
+    isWanted: () => boolean,
+  ): Promise<CallerLookup> {
     const endpoint: Endpoint | undefined = endpointAt(record.destinationAddress, record.destinationPort);
     // Only guarded addresses are redirected; anything else in a record is not ours to forward.
-    if (endpoint === undefined) return { kind: "unknown", lookup: { kind: "not-redirected" } };
+    if (endpoint === undefined) return Promise.resolve({ kind: "not-redirected" });
     const acceptedMs = ports.monotonicMs();
-    const lookup = ports.identify(record, endpoint, peer).then(
-      (caller): CallerLookup => ({ kind: "identified", caller, identifyMs: ports.monotonicMs() - acceptedMs }),
+    const identified = turns.run(record.realUid, isWanted, () => ports.identify(record, endpoint, { address, port }));
+    return identified.then(
+      (caller): CallerLookup =>
+        caller === undefined ? { kind: "record-lost" } : { kind: "identified", caller, identifyMs: ports.monotonicMs() - acceptedMs },
       (): CallerLookup => ({ kind: "record-lost" }),
     );
-    return { kind: "identifying", uid: record.realUid, lookup };
+  }
+
+  function describeUnknown(origin: ConnectionOrigin | undefined): "not-redirected" | "record-lost" {
+    if (origin === undefined) return "record-lost";
+    if (origin.kind === "direct") return "not-redirected";
+    ports.unrecorded();
+    return wasLost() ? "record-lost" : "not-redirected";
   }
 
   /** Did the kernel fail to publish a record lately? Then this connection may be that caller: ask it to come again. */
@@ -88,13 +99,7 @@ export function makeAdmission(ports: ConnectionPorts): (peer: Peer) => Admission
   }
 }
 
-interface Identifying {
-  readonly kind: "identifying";
-  readonly uid: number;
-  readonly lookup: Promise<CallerLookup>;
-}
-
-interface Unknown {
-  readonly kind: "unknown";
-  readonly lookup: CallerLookup;
+function ownerOf(origin: ConnectionOrigin | undefined): Owner {
+  if (origin?.kind === "redirected") return origin.record.realUid;
+  return origin?.kind === "direct" ? origin.realUid : "unrecorded";
 }

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { type MetricsSocket, serveMetrics } from "../adapters/local/metrics-socket.ts";
 import { writeAtomicallyBeside } from "../adapters/storage/atomic-write.ts";
 import { countStart } from "../adapters/storage/start-count.ts";
-import type { Log, Redirector } from "../core/ports.ts";
+import type { Log } from "../core/ports.ts";
 import type { Config } from "./config.ts";
 import type { RequestEnd } from "./handle-request.ts";
 import { makeLatestWrite } from "./latest-write.ts";
@@ -17,8 +17,7 @@ export interface MetricsService {
   countPoll(): void;
   countMalformedHead(): void;
   countRefusedConnection(): void;
-  /** The same redirector, with what it takes and misses counted. */
-  watchRecords(redirector: Records): Records;
+  countUnrecorded(): void;
   /** Opens socket and file; called once, when the agent serves. */
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -28,7 +27,6 @@ const START_COUNT_FILE = "starts";
 /** node_exporter is not root as a rule; there is nothing in metrics that other users may not know. */
 const TEXTFILE_MODE = 0o644;
 
-type Records = Pick<Redirector, "takeRecord" | "counters">;
 type Sources = Omit<MetricSources, "starts" | "process" | "nowMs" | "monotonicMs">;
 
 export function makeMetricsService(config: Config, log: Log, sources: Sources): MetricsService {
@@ -68,19 +66,11 @@ export function makeMetricsService(config: Config, log: Log, sources: Sources): 
     },
     countMalformedHead: metrics.countMalformedHead,
     countRefusedConnection: metrics.countRefusedConnection,
-    watchRecords: (redirector) => ({
-      counters: () => redirector.counters(),
-      takeRecord(peer) {
-        const taken = redirector.takeRecord(peer);
-        metrics.countRecord(taken.ok && taken.value !== undefined);
-        return taken;
-      },
-    }),
+    countUnrecorded: metrics.countUnrecorded,
     async start() {
       const counted = countStart(join(dirname(config.latchKeyFolder), START_COUNT_FILE));
       if (counted.ok) starts = counted.value;
       else log.warn("start-not-counted", { message: counted.error.message });
-      metrics.markStart();
       touch();
       if (config.metricsSocket === "") return;
       const served = await serveMetrics(config.metricsSocket, metrics.render);

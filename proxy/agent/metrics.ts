@@ -31,6 +31,8 @@ export interface MetricSources {
   /** Undefined while the kernel's counters cannot be read. */
   readonly counters: () => RedirectCounters | undefined;
   readonly connections: () => number;
+  /** Connections that were closed to make room for another user's. */
+  readonly evicted: () => number;
   readonly logLinesDropped: () => number;
   /** Undefined while there is no decision trail. */
   readonly trail: () => TrailCounts | undefined;
@@ -45,9 +47,7 @@ export interface Metrics {
   countRequest(end: RequestEnd): void;
   countMalformedHead(): void;
   countRefusedConnection(): void;
-  countRecord(found: boolean): void;
-  /** From here on records are ours: the kernel's counters may be older than this process. */
-  markStart(): void;
+  countUnrecorded(): void;
   /** After each question to the host. */
   countPoll(): void;
   /** Rises with everything that is counted: what is written to a file is old when it rose. */
@@ -64,10 +64,8 @@ export function makeMetrics(from: MetricSources): Metrics {
   const polls = new Map<string, number>(POLL_OUTCOMES.map((outcome) => [outcome, 0]));
   let malformedHeads = 0;
   let refusedConnections = 0;
-  let taken = 0;
   let misses = 0;
   let changes = 0;
-  let takenBefore = 0n;
   let contactMs: number | undefined;
   let contactTimeSeconds = 0;
 
@@ -84,13 +82,8 @@ export function makeMetrics(from: MetricSources): Metrics {
       changes++;
       refusedConnections++;
     },
-    countRecord(found) {
-      if (found) taken++;
-      else misses++;
-    },
-    markStart() {
-      const counters = from.counters();
-      if (counters !== undefined) takenBefore = counters.published - counters.cleaned - BigInt(taken);
+    countUnrecorded() {
+      misses++;
     },
     countPoll() {
       changes++;
@@ -124,6 +117,7 @@ export function makeMetrics(from: MetricSources): Metrics {
       single(METRICS.contactAge, (from.monotonicMs() - (contactMs ?? startedMs)) / 1000),
       single(METRICS.connections, from.connections()),
       single(METRICS.connectionsRefused, refusedConnections),
+      single(METRICS.connectionsEvicted, from.evicted()),
       single(METRICS.malformedHeads, malformedHeads),
       { metric: METRICS.redirected, samples: each((endpoint) => Number(guarded[endpoint] ?? false)) },
     ];
@@ -139,16 +133,12 @@ export function makeMetrics(from: MetricSources): Metrics {
     return [
       { metric: METRICS.connects, samples: did },
       one(METRICS.recordsPublished, ({ published }) => published),
-      single(METRICS.recordsTaken, taken),
+      one(METRICS.recordsTaken, ({ accepted }) => accepted),
       one(METRICS.recordsCleaned, ({ cleaned }) => cleaned),
       one(METRICS.recordsLost, ({ publishFailed }) => publishFailed),
       single(METRICS.recordMisses, misses),
-      one(METRICS.records, ({ published, cleaned }) => {
-        // Programs that were loaded anew count from nothing.
-        if (published - cleaned < takenBefore) takenBefore = 0n;
-        // Read one after the other while connects go on: never shown below nothing.
-        return clampToZero(published - cleaned - takenBefore - BigInt(taken));
-      }),
+      // Read one after the other while connects go on: never shown below nothing.
+      one(METRICS.records, ({ published, cleaned, accepted }) => clampToZero(published - cleaned - accepted)),
     ];
   }
 
@@ -194,6 +184,8 @@ function connectSamples(counters: RedirectCounters): readonly Sample[] {
     exempt: counters.exempt,
     "refused-foreign-namespace": counters.refusedForeignNamespace,
     "refused-no-storage": counters.refusedNoStorage,
+    "refused-device": counters.refusedDevice,
+    "refused-share": counters.refusedShare,
   };
   return Object.entries(counts).map(([outcome, value]) => ({ labels: { outcome }, value: Number(value) }));
 }

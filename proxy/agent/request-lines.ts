@@ -2,6 +2,7 @@
 // Which are left out is core/line-limit.ts's to say; this file knows what makes two lines equal, and when to tell of the rest.
 
 import { createHash } from "node:crypto";
+import type { Owner } from "../core/connection-shares.ts";
 import { type LineToWrite, makeLineLimit, type Repeats } from "../core/line-limit.ts";
 import type { Log, Peer } from "../core/ports.ts";
 import type { RequestEnd } from "./handle-request.ts";
@@ -11,8 +12,8 @@ export interface RequestLines {
   ended(end: RequestEnd): void;
   /** A head that is no request. */
   headRefused(peer: Peer, responseStatus: number, detail: string): void;
-  /** A connection that got no further. */
-  connectionRefused(peer: Peer, reason: string): void;
+  /** A connection that was closed because its owner has its share. */
+  connectionRefused(owner: Owner, direct: boolean): void;
   /** Tells of everything that was left out so far. */
   settle(): void;
 }
@@ -52,10 +53,12 @@ export function makeRequestLines(log: Log, monotonicMs: () => number): RequestLi
       const write = (repeats: Repeats) => log.info("request-denied", { ...fields, ...repeats });
       if (admit(unknownCallersLine(`malformed-head ${responseStatus} ${detail}`, write))) write({});
     },
-    connectionRefused(peer, reason) {
-      const write = (repeats: Repeats) =>
-        log.warn("connection-refused", { clientIp: peer.address, clientPort: peer.port, reason, ...repeats });
-      if (admit(unknownCallersLine(`connection-refused ${reason}`, write))) write({});
+    connectionRefused(owner, direct) {
+      const user = owner === "unrecorded" ? "" : String(owner);
+      const fields = { reason: "too-many-connections", ...(owner === "unrecorded" ? {} : { userId: owner }), direct };
+      const write = (repeats: Repeats) => log.warn("connection-refused", { ...fields, ...repeats });
+      const what = `connection-refused ${direct}`;
+      if (admit({ user, key: what, outcome: what, keep: () => write })) write({});
     },
     settle() {
       clearTimeout(timer);

@@ -2,6 +2,7 @@
 
 import type { AuditRecord, Caller, Claims } from "./caller.ts";
 import type { CanonicalRequest } from "./canonical-request.ts";
+import type { Owner } from "./connection-shares.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HeaderField, RequestHead, ResponseHead } from "./http-message.ts";
 import type { Result } from "./result.ts";
@@ -12,6 +13,11 @@ export interface Peer {
   readonly port: number;
 }
 
+/** An accepted TCP connection: its far end, and the descriptor of our end. */
+export interface Connection extends Peer {
+  readonly descriptor: number;
+}
+
 // ---- eBPF -------------------------------------------------------------------------------------------------------
 
 export interface RedirectCounters {
@@ -19,10 +25,31 @@ export interface RedirectCounters {
   readonly refusedNoStorage: bigint;
   readonly refusedForeignNamespace: bigint;
   readonly exempt: bigint;
+  /** Records of established clients; each then goes to the socket that is accepted for its client, or with the client's socket. */
   readonly published: bigint;
-  /** Records that could not be published because the table was full: their callers are answered 503, not 421. */
+  /** Records that could not be published, because their user had its share or the table was full: their callers are answered 503, not 421. */
   readonly publishFailed: bigint;
   readonly cleaned: bigint;
+  readonly accepted: bigint;
+  /** Connects of sockets that are bound to another device than loopback and could not be taken from it. */
+  readonly refusedDevice: bigint;
+  /** Connects of users who have all the connections that they may. */
+  readonly refusedShare: bigint;
+}
+
+/** Where an accepted connection came from, as the kernel recorded it. */
+export type ConnectionOrigin =
+  | { readonly kind: "redirected"; readonly record: AuditRecord }
+  /** Connected to the listener itself. */
+  | { readonly kind: "direct"; readonly realUid: number }
+  /** The kernel has no record of it. */
+  | { readonly kind: "unrecorded" };
+
+/** A user whose records the kernel refused to keep, because too many of its connections waited to be accepted. */
+export interface ThrottledUser {
+  readonly uid: number;
+  /** Since the programs were loaded. */
+  readonly refused: bigint;
 }
 
 /** A failed call into libbpf or the kernel: what was tried, the errno name and text, and the verifier's last lines if any. */
@@ -55,9 +82,12 @@ export interface Redirector extends Disposable {
   readonly pinsExecutable: boolean;
   /** Adds or removes one endpoint in the kernel's map of guarded addresses. */
   setEndpoint(endpoint: Endpoint, guarded: boolean): Result<void, RedirectorError>;
-  /** Takes (reads and removes, in one step) the record of the connection that comes from this address and port. */
-  takeRecord(peer: Peer): Result<AuditRecord | undefined, RedirectorError>;
+  /** Reads where an accepted connection came from. The answer belongs to the socket: it is the same each time, and never another's. */
+  originOf(connection: Connection): Result<ConnectionOrigin, RedirectorError>;
   counters(): Result<RedirectCounters, RedirectorError>;
+  throttledUsers(): readonly ThrottledUser[];
+  /** Has the kernel refuse this user's connects to the listener and to guarded endpoints for so long. Never root's. */
+  refuseConnects(uid: number, durationMs: number): void;
   /** Why the redirect would end with this process; undefined when it is pinned and stays. */
   readonly notPinned: string | undefined;
   /** Looks whether everything is in effect and exactly `wanted` is guarded, and puts right what is not. */
@@ -137,10 +167,16 @@ export interface Exchange {
   forward(upstream: Peer, request: OutboundRequest): Promise<ForwardOutcome>;
 }
 
-/** What the agent decides when a connection arrives. */
+/** What the agent decides when a connection arrives. A refused one is closed at once. */
 export type Admission =
-  | { readonly kind: "admit"; readonly handle: (exchange: Exchange) => Promise<void>; readonly closed: () => void }
-  | { readonly kind: "refuse"; readonly reply: LocalReply };
+  | {
+      readonly kind: "admit";
+      /** Whose share of memory the connection uses. */
+      readonly owner: Owner;
+      readonly handle: (exchange: Exchange) => Promise<void>;
+      readonly closed: () => void;
+    }
+  | { readonly kind: "refuse" };
 
 // ---- the agent's own calls to the host --------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { DEFAULT_HTTP_LIMITS } from "../../proxy/adapters/http/limits.ts";
 import { startListener } from "../../proxy/adapters/http/listener.ts";
+import type { Held } from "../../proxy/core/connection-shares.ts";
 import type { Exchange } from "../../proxy/core/ports.ts";
 import { forwardStreamed, reply, startEngine, statuses } from "../support/http-engine.ts";
 import { connectRaw, type RawPeer, startAnsweringHost, startRawHost } from "../support/raw-peer.ts";
@@ -339,17 +340,14 @@ describe("defects of a handler end one connection and no other", () => {
 });
 
 describe("admission", () => {
-  test("a refused connection gets the given answer and is closed, with and without a request on the way", async () => {
-    await using engine = startEngine({ refuse: { ...reply(503, "busy"), headers: [["Retry-After", "1"]] } });
+  test("a refused connection is answered if it can be, closed at once, and takes no place", async () => {
+    await using engine = startEngine({ refuse: true });
     const silent = await connectRaw(engine.port);
     expect(await silent.untilEnd()).toBe(
-      "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy",
+      "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     );
-    const asking = await connectRaw(engine.port);
-    asking.send(request());
-    expect(statuses(await asking.untilEnd())).toBe("503");
-    expect(await asking.closed).toBe("closed");
-    expect(engine.closed).toBe(0);
+    expect(await silent.closed).toBe("closed");
+    expect([engine.listener.connectionCount, engine.closed]).toEqual([0, 0]);
   });
 
   test("T-58: over the cap there is 503, and room again when a connection ends", async () => {
@@ -368,12 +366,12 @@ describe("admission", () => {
     expect([engine.opened, engine.closed]).toEqual([4, 4]);
   });
 
-  test("far over the cap there is only a reset, and every connection is counted out", async () => {
+  test("T-58: however many are over the cap, none of them is kept", async () => {
     await using engine = startEngine({ limits: { maxConnections: 1 }, handle: async (exchange) => exchange.answer(reply(200)) });
     const held = await connectRaw(engine.port);
     const clients = await Promise.all(Array.from({ length: 100 }, () => connectRaw(engine.port).catch(() => undefined)));
-    await pause(50);
-    expect(engine.listener.connectionCount).toBe(65);
+    await Promise.all(clients.map((client) => client?.untilEnd().catch(() => "")));
+    expect(engine.listener.connectionCount).toBe(1);
     for (const client of [held, ...clients]) client?.reset();
     await eventually(() => engine.listener.connectionCount === 0);
     const next = await connectRaw(engine.port);
@@ -394,7 +392,7 @@ describe("admission", () => {
       onError: (where) => bugs.push(where),
       accept: () => {
         if (++calls === 1) throw new Error("boom");
-        return { kind: "admit", handle: async (exchange) => exchange.answer(reply(200)), closed: () => {} };
+        return { kind: "admit", owner: 1000, handle: async (exchange) => exchange.answer(reply(200)), closed: () => {} };
       },
     });
     if (!started.ok) throw new Error(started.error.message);
@@ -415,17 +413,64 @@ describe("admission", () => {
       port: 0,
       limits: DEFAULT_HTTP_LIMITS,
       onError: () => {},
-      accept: (peer) => {
-        peers.push(peer);
-        return { kind: "refuse", reply: reply(503) };
+      accept: ({ address, port, descriptor }) => {
+        peers.push({ address, port, isDescriptor: descriptor > 2 });
+        return { kind: "refuse" };
       },
     });
     if (!started.ok) throw new Error(started.error.message);
     const client = await connectRaw(started.value.port);
     const { localPort } = client.socket;
     await client.untilEnd();
-    expect(peers).toEqual([{ address: "127.0.0.1", port: localPort }]);
+    expect(peers).toEqual([{ address: "127.0.0.1", port: localPort, isDescriptor: true }]);
     await started.value.stop(0);
+  });
+});
+
+describe("a connection that is closed to make room", () => {
+  const startHeld = (handle: (exchange: Exchange) => Promise<void>) => {
+    const held: Held[] = [];
+    return { held, engine: startEngine({ handle, held: (one) => void held.push(one) }) };
+  };
+
+  test("yields between requests and in a head that is not whole, not while its request is with the handler", async () => {
+    const release = Promise.withResolvers<void>();
+    const { held, engine } = startHeld(async (exchange) => {
+      await release.promise;
+      exchange.answer(reply(200));
+    });
+    await using _ = engine;
+    const client = await connectRaw(engine.port);
+    await eventually(() => held.length === 1);
+    expect(held[0]?.yields).toBe(true);
+    client.send("GET /half HTTP/1.1\r\n");
+    await pause(20);
+    expect(held[0]?.yields).toBe(true);
+    client.send("Host: x\r\n\r\n");
+    await eventually(() => engine.requests.length === 1);
+    expect(held[0]?.yields).toBe(false);
+    release.resolve();
+    await eventually(() => held[0]?.yields === true);
+    held[0]?.evict();
+    await client.untilEnd();
+    await eventually(() => engine.closed === 1);
+    expect([engine.closed, engine.bugs]).toEqual([1, []]);
+  });
+
+  test("yields while the handler waits for the client's body", async () => {
+    const { held, engine } = startHeld(async (exchange) => {
+      await exchange.readBody(100);
+      exchange.answer(reply(200));
+    });
+    await using _ = engine;
+    const client = await connectRaw(engine.port);
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345");
+    await eventually(() => engine.requests.length === 1);
+    expect(held[0]?.yields).toBe(true);
+    held[0]?.evict();
+    expect(await client.closed).toBe("reset");
+    await eventually(() => engine.closed === 1);
+    expect(engine.bugs).toEqual([]);
   });
 });
 
@@ -474,7 +519,7 @@ describe("startListener", () => {
       port,
       limits: DEFAULT_HTTP_LIMITS,
       onError: () => {},
-      accept: () => ({ kind: "refuse", reply: reply(503) }),
+      accept: () => ({ kind: "refuse" }),
     });
     expect(second).toEqual({ ok: false, error: { kind: "in-use", message: `cannot listen on "127.0.0.1:${port}": EADDRINUSE` } });
   });

@@ -1,7 +1,7 @@
 // A record speaks for exactly one connection: whatever ends, fails, is repeated or goes round the redirect finds none.
 
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { type Answer, eventually, openStage, python, type Stage } from "../support/redirected-listener.ts";
+import { type Answer, eventually, openDeferredListener, openStage, python, type Stage } from "../support/redirected-listener.ts";
 
 let stage: Stage;
 
@@ -14,7 +14,7 @@ async function answers(script: string): Promise<readonly Answer[]> {
   return (await python(stage, script)) as Answer[];
 }
 
-const NONE: Answer = { record: null, again: null };
+const NONE: Answer = { record: null, direct: true };
 /** A listening port that never accepts: what connects to it stays unanswered. */
 const LISTENER = "('127.0.0.1', PORT)";
 
@@ -48,21 +48,20 @@ d = tcp(); d.connect(${LISTENER}); say(ask(d))`,
     expect(first.record).not.toBeNull();
     expect(clash).toBe(99);
     expect(direct).toEqual(NONE);
-    expect(stage.counters()).toMatchObject({ redirected: 2n, published: 1n });
+    expect(stage.counters()).toMatchObject({ redirected: 2n, published: 1n, accepted: 1n });
   });
 });
 
-describe("the record of a connection that nobody took", () => {
-  // The redirect leads to a port that refuses or ignores: records stay in the kernel until the socket is gone.
+describe("the record of a connection that was not accepted", () => {
   const attachElsewhere = (port: number) => {
     stage[Symbol.dispose]();
     stage = openStage(["imds"], { listenerPort: port });
   };
 
-  test("is removed when the listener refuses the connection", async () => {
+  test("is never made when the listener refuses the connection", async () => {
     attachElsewhere(1);
     expect(await python(stage, "s = tcp(); say(s.connect_ex(IMDS))")).toEqual([111]);
-    expect(stage.counters()).toMatchObject({ redirected: 1n, published: 1n, cleaned: 1n });
+    expect(stage.counters()).toMatchObject({ redirected: 1n, published: 0n, publishFailed: 0n });
   });
 
   test.each([
@@ -71,49 +70,20 @@ describe("the record of a connection that nobody took", () => {
     ["is disconnected", "disconnect(s)"],
     ["loses its process", "os._exit(0)"],
   ])("T-36: is removed when the socket %s", async (_, end) => {
-    using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-    attachElsewhere(silent.port);
+    using listener = await openDeferredListener();
+    attachElsewhere(listener.port);
     await python(stage, `s = tcp(); s.connect(IMDS); ${end}`);
-    await eventually("the record is removed", () => stage.counters().cleaned === 1n);
-    expect(stage.counters()).toMatchObject({ redirected: 1n, published: 1n, cleaned: 1n });
+    await eventually("the record is removed", () => stage.counters().cleaned + stage.counters().accepted === 1n);
+    expect(stage.counters()).toMatchObject({ redirected: 1n, published: 1n });
   });
 
-  test("T-36: cannot be had by a direct connection from the same source port", async () => {
-    using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-    attachElsewhere(silent.port);
-    const [port] = (await python(
-      stage,
-      `
-s = tcp(); s.connect(IMDS); port = s.getsockname()[1]; abort(s)
-d = tcp(); d.bind(("127.0.0.1", port)); d.connect(("127.0.0.1", ${silent.port}))
-say(port)`,
-    )) as [number];
-    expect(stage.redirector.takeRecord({ address: "127.0.0.1", port })).toEqual({ ok: true, value: undefined });
-  });
-
-  test("is taken by nobody who names another address or port", async () => {
-    using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-    attachElsewhere(silent.port);
-    const client =
-      "import socket, sys; s = socket.create_connection(('169.254.169.254', 80)); print(s.getsockname()[1], flush=True); sys.stdin.read()";
-    const child = Bun.spawn(["/usr/bin/python3", "-c", client], { stdin: "pipe", stdout: "pipe" });
-    const reader = child.stdout.getReader();
-    const port = Number(new TextDecoder().decode((await reader.read()).value));
-    for (const peer of [
-      { address: "127.0.0.2", port },
-      { address: "169.254.169.254", port },
-      { address: "127.0.0.1", port: port ^ 1 },
-      { address: "127.0.0.1", port: ((port & 0xff) << 8) | (port >> 8) },
-      { address: "::1", port },
-      { address: "", port },
-    ]) {
-      // A port whose two bytes are equal reads the same in both orders.
-      const isSame = peer.address === "127.0.0.1" && peer.port === port;
-      if (!isSame) expect(stage.redirector.takeRecord(peer)).toEqual({ ok: true, value: undefined });
-    }
-    expect(stage.redirector.takeRecord({ address: "127.0.0.1", port })).toMatchObject({ ok: true, value: { processId: child.pid } });
-    child.stdin.end();
-    await child.exited;
+  test("T-36: waits for as long as the client does, and then belongs to the accepted socket", async () => {
+    using listener = await openDeferredListener();
+    attachElsewhere(listener.port);
+    const [before] = await python(stage, "s = tcp(); s.connect(IMDS); say('connected'); s.send(b'x')");
+    expect(before).toBe("connected");
+    await eventually("the record moved", () => stage.counters().accepted === 1n);
+    expect(stage.counters()).toMatchObject({ published: 1n, cleaned: 0n });
   });
 });
 
@@ -156,6 +126,20 @@ b.connect(${LISTENER}); say(ask(b))`,
     expect(direct).toEqual(NONE);
   });
 
+  test("T-186: goes elsewhere with the source address that the system chooses", async () => {
+    using elsewhere = Bun.listen({ hostname: "10.0.0.4", port: 0, socket: { data() {} } });
+    const found = (await python(
+      stage,
+      `
+for make, to, any in ((lambda: tcp(), lambda a: a, "10.0.0.4"), (lambda: tcp(socket.AF_INET6), lambda a: "::ffff:" + a, "::ffff:10.0.0.4")):
+    s = make(); s.connect((to("169.254.169.254"), 80)); chosen = s.getsockname()[0]; ask(s); disconnect(s)
+    s.connect((to("10.0.0.4"), ${elsewhere.port})); say([chosen, s.getsockname()[0] == any])`,
+    )) as [string, boolean][];
+    expect(found.map(([, own]) => own)).toEqual([true, true]);
+    for (const [chosen] of found) expect(chosen).toMatch(/^(::ffff:)?127\.\d+\.\d+\.\d+$/);
+    for (const [chosen] of found) expect(chosen).not.toEndWith("127.0.0.1");
+  });
+
   test("as a listener hands its past to nobody it accepts", async () => {
     const [first, second] = await answers(`
 s = tcp(); s.connect(IMDS); say(ask(s)); disconnect(s)
@@ -167,9 +151,10 @@ d = tcp(); d.connect(${LISTENER}); say(ask(d))`);
   });
 });
 
-test("a kept-open connection leaves nothing behind: every record published was taken or cleaned", async () => {
+test("no record is left on its way: every record published was bound to its accepted socket, or cleaned", async () => {
   await python(stage, "for _ in range(50):\n  s = tcp(); s.connect(IMDS); ask(s); s.close()");
   await python(stage, "for _ in range(50):\n  s = tcp(); s.connect(IMDS); abort(s)");
-  await eventually("all are accepted or cleaned", () => stage.accepted() + Number(stage.counters().cleaned) >= 100);
+  const moved = ({ accepted, cleaned } = stage.counters()) => accepted + cleaned;
+  await eventually("all are accepted or cleaned", () => moved() === 100n);
   expect(stage.counters()).toMatchObject({ redirected: 100n, published: 100n, publishFailed: 0n });
 });

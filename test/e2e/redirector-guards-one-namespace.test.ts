@@ -2,7 +2,8 @@
 // the operator says so, and are never sent to a listener that is not the agent's.
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { type Answer, openStage, python, type Stage } from "../support/redirected-listener.ts";
+import type { Connection } from "../../proxy/core/ports.ts";
+import { type Answer, connectionOf, eventually, openStage, python, recordOf, type Stage } from "../support/redirected-listener.ts";
 
 const NEW_NAMESPACE = ["unshare", "--net", "--"];
 /** Makes the new namespace look like the sandbox's, then runs the client in it. */
@@ -70,18 +71,29 @@ d = tcp(); say(d.connect_ex(IMDS))`;
   });
 
   test("T-46: cannot remove or take what the agent's namespace published", async () => {
-    using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const connections: Connection[] = [];
+    using silent = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { open: (socket) => void connections.push(connectionOf(socket)), data() {} },
+    });
     stage = openStage(["imds"], { listenerPort: silent.port });
     const client =
-      "import socket, sys; s = socket.create_connection(('169.254.169.254', 80)); print(s.getsockname()[1], flush=True); sys.stdin.read()";
+      "import socket, sys; s = socket.create_connection(('169.254.169.254', 80)); print(*s.getsockname(), flush=True); sys.stdin.read()";
     const child = Bun.spawn(["/usr/bin/python3", "-c", client], { stdin: "pipe", stdout: "pipe" });
-    const port = Number(new TextDecoder().decode((await child.stdout.getReader().read()).value));
+    const [address, port] = new TextDecoder()
+      .decode((await child.stdout.getReader().read()).value)
+      .trim()
+      .split(" ");
     const script = `
 l = tcp(); l.bind(("127.0.0.1", ${silent.port})); l.listen(1)
-s = tcp(); s.bind(("127.0.0.1", ${port})); s.connect(("127.0.0.1", ${silent.port})); s.close()
+s = tcp(); s.bind(("${address}", ${port})); s.connect(("127.0.0.1", ${silent.port})); s.close()
 say("tried")`;
     expect(await python(stage, script, WITH_ADDRESSES)).toEqual(["tried"]);
-    expect(stage.redirector.takeRecord({ address: "127.0.0.1", port })).toMatchObject({ ok: true, value: { processId: child.pid } });
+    await eventually("the connection arrived", () => connections.length === 1);
+    const [connection] = connections;
+    if (connection === undefined) throw new Error("want a connection, found none");
+    expect(recordOf(stage.redirector, connection)).toMatchObject({ processId: child.pid });
     child.stdin.end();
     expect(await child.exited).toBe(0);
   });

@@ -69,7 +69,7 @@ describe("openRedirector", () => {
     for (const result of [
       redirector.setEndpoint("imds", true),
       redirector.setEndpoint("imds", false),
-      redirector.takeRecord({ address: "127.0.0.1", port: 1 }),
+      redirector.originOf({ address: "127.0.0.1", port: 1, descriptor: 0 }),
       redirector.counters(),
     ]) {
       expect(result).toMatchObject({ ok: false, error: { kind: "map-failed", message: "cannot use the redirector: it is closed" } });

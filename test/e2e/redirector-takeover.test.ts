@@ -2,33 +2,51 @@
 // folder. All of it on the sandbox's own bpffs.
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, statSync, symlinkSync, unlinkSync } from "node:fs";
+import {
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KernelObjects } from "../../proxy/adapters/ebpf/kernel-objects.ts";
+import { PROGRAMS } from "../../proxy/adapters/ebpf/layout.ts";
 import { Libbpf } from "../../proxy/adapters/ebpf/libbpf.ts";
 import { type AttachedRedirector, openRedirector, type RedirectorOptions } from "../../proxy/adapters/ebpf/redirector.ts";
 import { releasePins } from "../../proxy/adapters/ebpf/release.ts";
 import type { Endpoint } from "../../proxy/core/endpoint.ts";
+import type { Connection } from "../../proxy/core/ports.ts";
 import { attachedPrograms } from "../support/attached-programs.ts";
-import { eventually, OBJECT_FILE, OBJECT_FILE_WITHOUT_BTF, run, unwrap } from "../support/redirected-listener.ts";
+import { connectionOf, eventually, OBJECT_FILE, OBJECT_FILE_WITHOUT_BTF, recordOf, run, unwrap } from "../support/redirected-listener.ts";
 import { makeSubCgroup, requireSandbox } from "../support/sandbox.ts";
 
 const sandbox = requireSandbox();
 const PINS = "/sys/fs/bpf/takeover";
-const LAYOUT = join(PINS, "layout-1-1");
+const NAME = "layout-2-2";
+const LAYOUT = join(PINS, NAME);
 const BUILD_EBPF = join(import.meta.dir, "../../scripts/build-ebpf");
 
 /** Objects that are the same but for their numbers, as an older or newer build may be. */
-const other = { layout: "", records: "" };
+const other = { layout: "", records: "", first: "" };
 let built = "";
 beforeAll(async () => {
   built = mkdtempSync(join(tmpdir(), "apa-layouts-"));
   for (const [name, flag] of [
     ["layout", "-DLAYOUT_VERSION=7"],
-    ["records", "-DLAYOUT_VERSION=8 -DRECORD_VERSION=2"],
+    ["records", "-DLAYOUT_VERSION=8 -DRECORD_VERSION=3"],
+    ["first", ""],
   ] as const) {
-    const finished = await run([BUILD_EBPF], { EBPF_OUT: join(built, name), EBPF_FLAGS: flag });
+    const source = name === "first" ? { EBPF_SOURCE: join(import.meta.dir, "../fixtures/first-layout.bpf.c") } : {};
+    const finished = await run([BUILD_EBPF], { EBPF_OUT: join(built, name), EBPF_FLAGS: flag, ...source });
     if (finished.code !== 0) throw new Error(finished.stderr);
     other[name] = join(built, name, "redirect.bpf.o");
   }
@@ -37,12 +55,12 @@ afterAll(() => rmSync(built, { recursive: true, force: true }));
 
 /** A listener that accepts and keeps, and a host at the guarded address that must hear nothing. */
 function openDoor() {
-  const peers: { address: string; port: number }[] = [];
+  const connections: Connection[] = [];
   const listener = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
     socket: {
-      open: (socket) => void peers.push({ address: socket.remoteAddress, port: socket.remotePort }),
+      open: (socket) => void connections.push(connectionOf(socket)),
       data() {},
     },
   });
@@ -50,7 +68,7 @@ function openDoor() {
   const host = Bun.listen({ hostname: "169.254.169.254", port: 80, socket: { open: () => void (direct += 1), data() {} } });
   return {
     port: listener.port,
-    peers,
+    connections,
     direct: () => direct,
     close: () => {
       listener.stop(true);
@@ -91,15 +109,14 @@ afterEach(() => {
 
 /** One client that connects to IMDS, prints its source port, and stays for as long as the process is left alone. */
 async function connectOne() {
-  const before = door.peers.length;
+  const before = door.connections.length;
   const code =
     "import socket,sys\ns=socket.socket()\ns.settimeout(5)\ns.connect(('169.254.169.254',80))\nprint(s.getsockname()[1],flush=True)\nsys.stdin.read()";
   const child = Bun.spawn(["/usr/bin/python3", "-c", code], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
-  const reader = child.stdout.getReader();
-  const port = Number(new TextDecoder().decode((await reader.read()).value));
-  await eventually("the connection arrived", () => door.peers.length > before);
+  await child.stdout.getReader().read();
+  await eventually("the connection arrived", () => door.connections.length > before);
   return {
-    peer: { address: "127.0.0.1", port },
+    connection: door.connections.at(-1) ?? { address: "", port: 0, descriptor: -1 },
     pid: child.pid,
     end: async () => {
       child.stdin.end();
@@ -119,13 +136,13 @@ describe("an agent that leaves", () => {
     expect(ids).toHaveLength(5);
     first.leave();
     expect(attachedPrograms(sandbox.cgroupPath)).toEqual(ids);
-    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
+    expect(readdirSync(PINS)).toEqual([NAME]);
     expect([statSync(PINS).mode & 0o777, statSync(PINS).uid]).toEqual([0o700, 0]);
 
     const between = await connectOne();
     const second = open();
     expect([second.takeover, second.notPinned, [...second.inherited]]).toEqual(["same-layout", undefined, ["imds"]]);
-    expect(unwrap(second.takeRecord(between.peer))).toMatchObject({ processId: between.pid, destinationAddress: "169.254.169.254" });
+    expect(recordOf(second, between.connection)).toMatchObject({ processId: between.pid, destinationAddress: "169.254.169.254" });
     await between.end();
     // Links were kept, programs are the new agent's own.
     const now = attachedPrograms(sandbox.cgroupPath);
@@ -140,9 +157,9 @@ describe("an agent that leaves", () => {
     const first = open();
     unwrap(first.setEndpoint("imds", true));
     first.leave();
-    const before = door.peers.length;
+    const before = door.connections.length;
     const socket = await Bun.connect({ hostname: "169.254.169.254", port: 80, socket: { data() {} } });
-    await eventually("our own connect was redirected", () => door.peers.length > before);
+    await eventually("our own connect was redirected", () => door.connections.length > before);
     socket.end();
   });
 
@@ -167,17 +184,16 @@ describe("an agent that leaves", () => {
 describe("an agent of another layout", () => {
   test("takes over what is guarded, and finds who connected before", async () => {
     const old = open({ objectFile: other.layout });
-    expect(readdirSync(PINS)).toEqual(["layout-7-1"]);
+    expect(readdirSync(PINS)).toEqual(["layout-7-2"]);
     unwrap(old.setEndpoint("imds", true));
     old.leave();
     const waiting = await connectOne();
     const young = open({ ancestorMs: 400 });
     expect([young.takeover, [...young.inherited]]).toEqual(["other-layout", ["imds"]]);
-    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
-    expect(unwrap(young.takeRecord(waiting.peer))).toMatchObject({ processId: waiting.pid });
-    expect(unwrap(young.takeRecord(waiting.peer))).toBeUndefined();
+    expect(readdirSync(PINS)).toEqual([NAME]);
+    expect(recordOf(young, waiting.connection)).toMatchObject({ processId: waiting.pid });
     const later = await connectOne();
-    expect(unwrap(young.takeRecord(later.peer))).toMatchObject({ processId: later.pid });
+    expect(recordOf(young, later.connection)).toMatchObject({ processId: later.pid });
     // The old ones that begin redirects are gone at once, those that clean up a little later.
     const counts = () =>
       [3, 10, 11, 29, 30].map((type) => attachedPrograms(sandbox.cgroupPath).filter((p) => p.attachType === type).length);
@@ -189,16 +205,6 @@ describe("an agent of another layout", () => {
     await later.end();
   });
 
-  test("T-36: does not find a record whose connection has closed meanwhile, so nobody can pick it up", async () => {
-    const old = open({ objectFile: other.layout });
-    unwrap(old.setEndpoint("imds", true));
-    old.leave();
-    const waiting = await connectOne();
-    const young = open();
-    await waiting.end();
-    await eventually("the old programs removed the record", () => unwrap(young.takeRecord(waiting.peer)) === undefined);
-  });
-
   test("says that it cannot read records of another form, so that their callers are asked to come again", async () => {
     const old = open({ objectFile: other.records });
     unwrap(old.setEndpoint("imds", true));
@@ -206,11 +212,14 @@ describe("an agent of another layout", () => {
     const waiting = await connectOne();
     const young = open({ ancestorMs: 300 });
     expect(young.takeover).toBe("other-layout");
-    expect(young.takeRecord(waiting.peer)).toMatchObject({ ok: false, error: { message: expect.stringContaining("layout is another") } });
+    expect(young.originOf(waiting.connection)).toMatchObject({
+      ok: false,
+      error: { message: expect.stringContaining("layout is another") },
+    });
     const later = await connectOne();
-    expect(unwrap(young.takeRecord(later.peer))).toMatchObject({ processId: later.pid });
+    expect(recordOf(young, later.connection)).toMatchObject({ processId: later.pid });
     await Bun.sleep(400);
-    expect(unwrap(young.takeRecord(waiting.peer))).toBeUndefined();
+    expect(recordOf(young, waiting.connection)).toBeUndefined();
     await waiting.end();
     await later.end();
   });
@@ -245,6 +254,82 @@ print(made[0], len(failed), failed[:3])`;
     expect(Number(said.split(" ")[0])).toBeGreaterThan(50);
     expect(said.trim().split(" ").slice(1).join(" ")).toBe("0 []");
     expect(door.direct()).toBe(0);
+  });
+});
+
+describe("an agent of the first layout, whose records are found by address", () => {
+  /** Puts programs and maps into the kernel and pins them, as such an agent leaves them. */
+  function leaveFirst(cgroupPath = sandbox.cgroupPath): void {
+    const libbpf = unwrap(Libbpf.open());
+    const kernel = unwrap(KernelObjects.open(libbpf));
+    const object = unwrap(libbpf.load(other.first));
+    const folder = join(PINS, "layout-1-1");
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    for (const name of ["guarded", "settings", "counters", "records", "origins"])
+      unwrap(kernel.pin(unwrap(libbpf.findMap(object, name)), join(folder, `map_${name}`)));
+    const settings = new Uint8Array(40);
+    new DataView(settings.buffer).setBigUint64(8, unwrap(libbpf.networkNamespaceCookie()), true);
+    new DataView(settings.buffer).setUint16(36, door.port, true);
+    unwrap(libbpf.update(unwrap(libbpf.findMap(object, "settings")), new Uint8Array(4), settings, "settings"));
+    const imds = new Uint8Array([169, 254, 169, 254, 0, 80, 0, 0]);
+    unwrap(libbpf.update(unwrap(libbpf.findMap(object, "guarded")), imds, new Uint8Array(4), "imds"));
+    const cgroup = openSync(cgroupPath, "r");
+    for (const { name, attachType } of PROGRAMS) {
+      const link = unwrap(kernel.attach(unwrap(libbpf.findProgram(object, name)), cgroup, attachType, name));
+      unwrap(kernel.pin(link, join(folder, `link_${name}`)));
+      closeSync(link);
+    }
+    closeSync(cgroup);
+    libbpf.close(object);
+  }
+
+  test("T-190: loses no connection, and each has its own record", async () => {
+    leaveFirst();
+    const waiting = await connectOne();
+    const young = open({ ancestorMs: 60_000 });
+    expect([young.takeover, [...young.inherited], readdirSync(PINS)]).toEqual(["other-layout", ["imds"], [NAME]]);
+    expect(recordOf(young, waiting.connection)).toMatchObject({ processId: waiting.pid, destinationAddress: "169.254.169.254" });
+    const later = await connectOne();
+    expect(recordOf(young, later.connection)).toMatchObject({ processId: later.pid });
+    expect(young.verify(all)).toEqual([]);
+    expect(door.direct()).toBe(0);
+    await waiting.end();
+    await later.end();
+  });
+
+  test("T-190: believes no record that may be another's: two sockets with one address and port", async () => {
+    leaveFirst();
+    // The second socket is bound to loopback, the first is not: they do not conflict, and the second one's record replaced the first one's.
+    const code = `
+import socket, sys
+first = socket.socket(); first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+first.setsockopt(socket.SOL_SOCKET, 25, b"lo\\0"); first.bind(("127.0.0.1", 0)); first.connect(("169.254.169.254", 80))
+second = socket.socket(); second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+second.bind(("127.0.0.1", first.getsockname()[1])); second.setblocking(False); second.connect_ex(("169.254.169.254", 80))
+print(second.getsockname() == first.getsockname(), flush=True); sys.stdin.read()`;
+    const before = door.connections.length;
+    const child = Bun.spawn(["/usr/bin/python3", "-c", code], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+    expect(new TextDecoder().decode((await child.stdout.getReader().read()).value).trim()).toBe("True");
+    await eventually("the first connection arrived", () => door.connections.length > before);
+    const young = open({ ancestorMs: 60_000 });
+    for (const connection of door.connections.slice(before)) {
+      // The second one's SYN may have reset the first one by now: then there is no socket to ask about.
+      const origin = young.originOf(connection);
+      expect(origin.ok && origin.value.kind === "redirected").toBe(false);
+    }
+    child.stdin.end();
+    await child.exited;
+  });
+
+  test("a start that fails puts its programs back", () => {
+    using elsewhere = makeSubCgroup(sandbox, "elsewhere");
+    leaveFirst(elsewhere.path);
+    const before = attachedPrograms(elsewhere.path);
+    expect(before).toHaveLength(5);
+    // The programs take the others' places, and then the agent is found not to be inside.
+    expect(() => open({ cgroupPath: elsewhere.path })).toThrow("not inside the cgroup");
+    expect(attachedPrograms(elsewhere.path)).toEqual(before);
+    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
   });
 });
 
@@ -286,10 +371,10 @@ describe("T-82: what else may be found", () => {
     expect(next.takeover).toBe(takeover);
     unwrap(next.setEndpoint("imds", true));
     const client = await connectOne();
-    expect(unwrap(next.takeRecord(client.peer))).toMatchObject({ processId: client.pid });
+    expect(recordOf(next, client.connection)).toMatchObject({ processId: client.pid });
     await client.end();
-    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
-    expect(readdirSync(LAYOUT)).toHaveLength(10);
+    expect(readdirSync(PINS)).toEqual([NAME]);
+    expect(readdirSync(LAYOUT)).toHaveLength(14);
     expect(next.verify(all)).toEqual([]);
   });
 
@@ -319,7 +404,7 @@ describe("T-82: what else may be found", () => {
     make();
     const first = open();
     expect(first.notPinned).toBeUndefined();
-    expect(readdirSync(PINS)).toEqual(["layout-1-1"]);
+    expect(readdirSync(PINS)).toEqual([NAME]);
     for (const name of readdirSync("/sys/fs/bpf").filter((found) => found.startsWith("takeover-"))) {
       const path = join("/sys/fs/bpf", name);
       if (existsSync(path) && statSync(path).dev === statSync("/sys/fs/bpf").dev) rmdirSync(path);
@@ -337,7 +422,7 @@ describe("T-82: what else may be found", () => {
       expect(Bun.spawnSync(["mount", "-t", "bpf", "bpf", folder]).exitCode).toBe(0);
       expect(first.verify(all)).toEqual([]);
       expect(first.notPinned).toBeUndefined();
-      expect(readdirSync(join(folder, "pins"))).toEqual(["layout-1-1"]);
+      expect(readdirSync(join(folder, "pins"))).toEqual([NAME]);
       first[Symbol.dispose]();
       expect(readdirSync(join(folder, "pins"))).toEqual([]);
     } finally {
@@ -417,9 +502,9 @@ describe("T-82: what is undone while the agent runs is noticed and put right", (
     expect(faults.every(({ repaired }) => repaired)).toBe(true);
     expect(agent.verify(all)).toEqual([]);
     const client = await connectOne();
-    expect(unwrap(agent.takeRecord(client.peer))).toMatchObject({ processId: client.pid });
+    expect(recordOf(agent, client.connection)).toMatchObject({ processId: client.pid });
     await client.end();
-    expect(readdirSync(LAYOUT)).toHaveLength(10);
+    expect(readdirSync(LAYOUT)).toHaveLength(14);
   });
 
   test("bpffs unmounted: told, and put right when it is back", () => {

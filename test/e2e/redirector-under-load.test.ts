@@ -1,7 +1,7 @@
 // Many connections at once, from many processes and users: each gets its own record, and none is lost or swapped.
 
 import { expect, test } from "bun:test";
-import { type Answer, eventually, openStage, python } from "../support/redirected-listener.ts";
+import { type Answer, eventually, openDeferredListener, openStage, python } from "../support/redirected-listener.ts";
 
 const PROCESSES = 20;
 const CONNECTIONS = 100;
@@ -35,26 +35,64 @@ say({"pid": os.getpid(), "uid": ${uid}, "found": [{"cookie": cookie(s), "answer"
         socketCookie: String(cookie),
         destinationAddress: index % 2 === 1 ? "169.254.169.254" : "168.63.129.16",
       });
-      expect(answer.again).toBeNull();
     }
   }
   const total = BigInt(PROCESSES * CONNECTIONS);
-  expect(stage.counters()).toMatchObject({ redirected: total, published: total, publishFailed: 0n, cleaned: 0n });
+  expect(stage.counters()).toMatchObject({ redirected: total, published: total, accepted: total, publishFailed: 0n, cleaned: 0n });
 }, 60_000);
 
-test("records that nobody takes do not push out others, and all of them go with their sockets", async () => {
-  // Nobody accepts here: the connections wait in the backlog, with their records in the kernel.
-  using silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  using stage = openStage(["imds"], { listenerPort: silent.port });
-  const script = `
-first = tcp(); first.connect(IMDS)
-others = []
-for _ in range(1500):
-    s = tcp(); s.setblocking(False); s.connect_ex(IMDS); others.append(s)
-say(first.getsockname()[1])
-for s in others: abort(s)`;
-  const [port] = (await python(stage, script)) as [number];
-  await eventually("all records are removed", () => stage.counters().cleaned === 1501n);
-  expect(stage.counters()).toMatchObject({ redirected: 1501n, published: 1501n, publishFailed: 0n });
-  expect(stage.redirector.takeRecord({ address: "127.0.0.1", port })).toEqual({ ok: true, value: undefined });
+const OTHERS = `
+def hold(count, uid):
+    os.setresuid(uid, uid, 0); held = []
+    for _ in range(count):
+        s = tcp(); s.connect(IMDS); held.append(s)
+    os.setresuid(0, 0, 0); return held`;
+
+test("T-188: a user whose connections are not accepted keeps its share of records and takes none of root's", async () => {
+  using listener = await openDeferredListener();
+  using stage = openStage(["imds"], { listenerPort: listener.port });
+  const [said] = await python(
+    stage,
+    `${OTHERS}
+a = hold(2060, 65534); b = hold(20, 0); say("held")
+for s in a + b: abort(s)`,
+  );
+  expect(said).toBe("held");
+  await eventually("all records are removed", () => stage.counters().cleaned === 2068n);
+  expect(stage.counters()).toMatchObject({ redirected: 2080n, published: 2068n, publishFailed: 12n, accepted: 0n });
+  expect(stage.redirector.throttledUsers()).toEqual([{ uid: 65534, refused: 12n }]);
 }, 60_000);
+
+test("T-188: connects that the listener does not answer take no record, however many", async () => {
+  using listener = await openDeferredListener();
+  using stage = openStage(["imds"], { listenerPort: listener.port });
+  // IP_MINTTL has the client's kernel drop the listener's answer: the connect stays under way.
+  const [states] = await python(
+    stage,
+    `
+pending = []
+for _ in range(3000):
+    s = tcp(); s.setsockopt(socket.IPPROTO_IP, 21, 255); s.setblocking(False); s.connect_ex(IMDS); pending.append(s)
+say(sorted({s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] for s in pending}))`,
+  );
+  expect(states).toEqual([2]);
+  expect(stage.counters()).toMatchObject({ redirected: 3000n, published: 0n, publishFailed: 0n });
+}, 60_000);
+
+test("T-188: the kernel refuses the connects of a user who has its share, for a while, and never root's", async () => {
+  using stage = openStage(["imds"]);
+  for (const uid of [65534, 0]) stage.redirector.refuseConnects(uid, 60_000);
+  const connects = (uid: number) =>
+    python(
+      stage,
+      `
+os.setresuid(${uid}, ${uid}, ${uid})
+say([tcp().connect_ex(IMDS), tcp(socket.AF_INET6).connect_ex(("::ffff:169.254.169.254", 80)), tcp().connect_ex(("127.0.0.1", PORT)), tcp().connect_ex(("10.0.0.4", 9))])`,
+    );
+  expect(await connects(65534)).toEqual([[1, 1, 1, 111]]);
+  expect(await connects(65533)).toEqual([[0, 0, 0, 111]]);
+  expect(await connects(0)).toEqual([[0, 0, 0, 111]]);
+  expect(stage.counters().refusedShare).toBe(3n);
+  stage.redirector.refuseConnects(65534, 0);
+  expect(await connects(65534)).toEqual([[0, 0, 0, 111]]);
+});

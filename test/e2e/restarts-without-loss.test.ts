@@ -161,7 +161,7 @@ describe("with a socket that the service manager keeps", () => {
 describe("without one", () => {
   test("T-17: SIGTERM takes the redirect off before anything else, and nothing stays pinned", async () => {
     const world = await openWorld();
-    expect(readdirSync(pinsOf(world))).toEqual(["layout-1-1"]);
+    expect(readdirSync(pinsOf(world))).toEqual(["layout-2-2"]);
     expect(await world.agent.stop()).toBe(0);
     expect(attachedPrograms(cgroupPath)).toEqual([]);
     expect(readdirSync(pinsOf(world))).toEqual([]);

@@ -75,7 +75,7 @@ describe("the units", () => {
     expect(await property(SERVICE, "StatusText")).toContain("serving on 127.0.0.1:3080");
     expect([await property(SERVICE, "ActiveState"), await property(SOCKET, "ActiveState")]).toEqual(["active", "active"]);
     await isServed();
-    expect((await inside("ls", "/sys/fs/bpf/azure-proxy-agent")).stdout).toBe("layout-1-1");
+    expect((await inside("ls", "/sys/fs/bpf/azure-proxy-agent")).stdout).toBe("layout-2-2");
   }, 60_000);
 
   test("T-80: restarts under load lose nothing", async () => {

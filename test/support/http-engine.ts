@@ -2,13 +2,16 @@
 
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from "../../proxy/adapters/http/limits.ts";
 import { type Listener, startListener } from "../../proxy/adapters/http/listener.ts";
+import type { Held } from "../../proxy/core/connection-shares.ts";
 import type { BodyFailure, Exchange, ForwardOutcome, LocalReply, Peer } from "../../proxy/core/ports.ts";
 
 export interface EngineOptions {
   readonly hostPort?: number;
   readonly limits?: Partial<HttpLimits>;
   readonly handle?: (exchange: Exchange, engine: Engine) => Promise<void>;
-  readonly refuse?: LocalReply;
+  readonly refuse?: boolean;
+  /** Gets each connection as those see it who count connections. */
+  readonly held?: (held: Held) => void;
 }
 
 export interface Engine extends AsyncDisposable {
@@ -57,11 +60,13 @@ export function startEngine(options: EngineOptions = {}): Engine {
     limits: { ...DEFAULT_HTTP_LIMITS, sweepMs: SWEEP_MS, ...options.limits },
     onError: (where, error) => bugs.push(`${where}: ${error instanceof Error ? error.message : String(error)}`),
     onRefusal: (_peer, status) => refusals.push(status),
-    accept: () => {
-      if (options.refuse !== undefined) return { kind: "refuse", reply: options.refuse };
+    accept: (_connection, held) => {
+      if (options.refuse === true) return { kind: "refuse" };
+      options.held?.(held);
       engine.opened++;
       return {
         kind: "admit",
+        owner: 1000,
         handle: (exchange) => {
           engine.requests.push(`${exchange.head.method} ${exchange.head.target}`);
           return handle(exchange, engine);

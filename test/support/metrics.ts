@@ -43,6 +43,7 @@ export function exposeEverything(known: Partial<MetricSources> = {}) {
     snapshot: () => snapshot,
     keeper: () => keeper,
     guarded: () => ({ imds: true }),
+    evicted: () => 0,
     counters: () => ({
       redirected: 9n,
       refusedNoStorage: 0n,
@@ -51,6 +52,9 @@ export function exposeEverything(known: Partial<MetricSources> = {}) {
       published: 9n,
       publishFailed: 0n,
       cleaned: 2n,
+      accepted: 2n,
+      refusedDevice: 0n,
+      refusedShare: 0n,
     }),
     connections: () => 4,
     logLinesDropped: () => 0,

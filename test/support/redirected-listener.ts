@@ -3,8 +3,9 @@
 
 import { join } from "node:path";
 import { type AttachedRedirector, openRedirector, type RedirectorOptions } from "../../proxy/adapters/ebpf/redirector.ts";
+import type { AuditRecord } from "../../proxy/core/caller.ts";
 import type { Endpoint } from "../../proxy/core/endpoint.ts";
-import type { RedirectCounters } from "../../proxy/core/ports.ts";
+import type { Connection, RedirectCounters } from "../../proxy/core/ports.ts";
 import { requireSandbox } from "./sandbox.ts";
 
 const BUILD = join(import.meta.dir, "../../build/ebpf");
@@ -33,8 +34,8 @@ export interface SentRecord {
 /** What the listener answers: the record of the connection, or that there is none. */
 export interface Answer {
   readonly record: SentRecord | null;
-  /** A second try to take the same record; must always be null. */
-  readonly again: SentRecord | null;
+  /** The connection went straight to the listener, by a process that the programs see. */
+  readonly direct: boolean;
 }
 
 export interface Stage extends Disposable {
@@ -57,11 +58,6 @@ export function openStage(guarded: readonly Endpoint[], options: Partial<Redirec
   const { cgroupPath } = requireSandbox();
   let redirector: AttachedRedirector | undefined;
   let accepted = 0;
-  const take = (address: string | undefined, port: number) => {
-    // A connection that was reset before it was accepted has no far end any more.
-    if (redirector === undefined || address === undefined) return null;
-    return unwrap(redirector.takeRecord({ address, port })) ?? null;
-  };
   const listener = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
@@ -69,9 +65,12 @@ export function openStage(guarded: readonly Endpoint[], options: Partial<Redirec
     socket: {
       open(socket) {
         accepted += 1;
-        const record = take(socket.remoteAddress, socket.remotePort);
-        const again = take(socket.remoteAddress, socket.remotePort);
-        const body = JSON.stringify({ record, again }, (_, value) => (typeof value === "bigint" ? String(value) : value));
+        if (redirector === undefined) return;
+        const origin = unwrap(redirector.originOf(connectionOf(socket)));
+        const record = origin.kind === "redirected" ? origin.record : null;
+        const body = JSON.stringify({ record, direct: origin.kind === "direct" }, (_, value) =>
+          typeof value === "bigint" ? String(value) : value,
+        );
         socket.write(`HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n${body}`);
         // Only our half: closing with unread data of the client would reset the connection and lose the answer.
         socket.shutdown();
@@ -106,6 +105,34 @@ export function openStage(guarded: readonly Endpoint[], options: Partial<Redirec
       listener.stop(true);
     },
   };
+}
+
+/** An accepted socket as the redirector is asked about it; one that was reset already has no far end any more. */
+export function connectionOf(socket: Bun.Socket<unknown>): Connection {
+  return {
+    address: socket.remoteAddress ?? "",
+    port: socket.remotePort ?? 0,
+    descriptor: (socket as typeof socket & { readonly fd: number }).fd,
+  };
+}
+
+/** The record of an accepted connection; undefined when it went straight to the listener, or has none. */
+export function recordOf(redirector: Pick<AttachedRedirector, "originOf">, connection: Connection): AuditRecord | undefined {
+  const origin = unwrap(redirector.originOf(connection));
+  return origin.kind === "redirected" ? origin.record : undefined;
+}
+
+/**
+ * A listener that takes no connection before its client has sent something (TCP_DEFER_ACCEPT): until then the client is established
+ * and nothing is there that could have its record.
+ */
+export async function openDeferredListener(): Promise<Disposable & { readonly port: number }> {
+  const code = `import socket, sys
+l = socket.socket(); l.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 60); l.bind(("127.0.0.1", 0)); l.listen(8192)
+print(l.getsockname()[1], flush=True); sys.stdin.read()`;
+  const child = Bun.spawn([PYTHON, "-c", code], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+  const { value } = await child.stdout.getReader().read();
+  return { port: Number(new TextDecoder().decode(value)), [Symbol.dispose]: () => void child.stdin.end() };
 }
 
 export interface Finished {

@@ -7,6 +7,7 @@ import type { Endpoint } from "../../core/endpoint.ts";
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { openCgroup } from "./cgroup.ts";
+import { FirstRecords } from "./first-records.ts";
 import { readGuarded, writeGuarded } from "./guarded.ts";
 import { KernelObjects } from "./kernel-objects.ts";
 import {
@@ -29,9 +30,15 @@ const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
 /** What serves connects that an agent of another layout redirected, until they are all accepted. */
 export interface Ancestor {
   readonly links: readonly number[];
-  /** Undefined: this agent cannot read that one's records. */
-  readonly records: number | undefined;
+  readonly records: AncestorRecords;
 }
+
+/** How this agent finds the records of an earlier one. */
+export type AncestorRecords =
+  /** In the storage of accepted sockets, in a map of that agent's own. */
+  | { readonly kind: "accepted"; readonly map: number }
+  | { readonly kind: "first"; readonly records: FirstRecords }
+  | { readonly kind: "unreadable" };
 
 /** Everything in effect, with all descriptors that keep it so. */
 export interface Attachment {
@@ -76,6 +83,8 @@ class Attaching {
   readonly #cgroupFd: number;
   readonly #cgroupId: bigint;
   readonly #links = new Map<ProgramName, number>();
+  /** Programs of another layout whose links now hold ours: to be put back when the start fails. */
+  readonly #displaced: { readonly link: number; readonly program: number }[] = [];
   #leftovers: readonly Leftover[] = [];
   #object: LoadedObject | undefined;
 
@@ -101,17 +110,19 @@ class Attaching {
 
     const configured = writeFirstSettings(this.#libbpf, maps.value, options);
     if (!configured.ok) return configured;
+    // Before ours take the place of programs that guard: no connect finds a map that is still empty.
+    const guarded = this.#inheritGuarded(maps.value, heir);
+    if (!guarded.ok) return guarded;
     const attached = this.#attach(programs.value, heir);
     if (!attached.ok) return attached;
     const learned = exemptSelf(this.#libbpf, maps.value, options, options.cgroupPath);
     if (!learned.ok) return learned;
-    const guarded = this.#inheritGuarded(maps.value, heir);
-    if (!guarded.ok) return guarded;
 
     const name = layoutFolder(object.layout);
     const pinned = folder.ok ? this.#pin(name, maps.value, heir) : folder;
     const others = this.#leftovers.filter((leftover) => leftover !== heir);
-    const ancestors = others.map((leftover) => this.#retire(leftover, object.layout & 0xff));
+    const ancestors = others.map((leftover) => this.#retire(leftover, object.layout & 0xff, learned.value.networkNamespaceCookie));
+    for (const { program } of this.#displaced) closeSync(program);
     if (folder.ok) removeOthers(options.pinFolder, pinned.ok ? name : undefined);
     for (const fd of heir?.maps.values() ?? []) closeSync(fd);
     return ok({
@@ -130,12 +141,17 @@ class Attaching {
       notPinned: pinned.ok ? undefined : pinned.error.message,
       takeover: heir !== undefined ? "same-layout" : others.some(({ links }) => links.size > 0) ? "other-layout" : "none",
       guarded: guarded.value,
-      ancestors: ancestors.filter(({ links, records }) => links.length > 0 || records !== undefined),
+      ancestors: ancestors.filter(({ links, records }) => links.length > 0 || records.kind !== "unreadable"),
     });
   }
 
   abandon(): void {
-    for (const { links, maps } of this.#leftovers) for (const fd of [...links.values(), ...maps.values()]) closeQuietly(fd);
+    for (const { link, program } of this.#displaced) {
+      this.#kernel.replaceProgram(link, program, "an earlier agent");
+      closeQuietly(program);
+    }
+    for (const { links, maps, firstRecords } of this.#leftovers)
+      for (const fd of [...links.values(), ...maps.values(), firstRecords]) if (fd !== undefined) closeQuietly(fd);
     const inherited = new Set(this.#leftovers.flatMap(({ links }) => [...links.values()]));
     for (const fd of this.#links.values()) if (!inherited.has(fd)) closeQuietly(fd);
     if (this.#object !== undefined) this.#libbpf.close(this.#object);
@@ -188,13 +204,16 @@ class Attaching {
     return ok(found);
   }
 
-  /** Where a link is there its program is replaced in one step; elsewhere the program is attached, beside whatever else there is. */
+  /**
+   * Where a link is there its program is replaced in one step; elsewhere the program is attached, beside whatever else there is.
+   * Of another layout only those links are used that begin redirects: both kinds at once would redirect a connect twice.
+   */
   #attach(programs: ReadonlyMap<ProgramName, number>, heir: Leftover | undefined): Result<void, RedirectorError> {
     for (const { name, attachType } of PROGRAMS) {
       const program = programs.get(name);
       if (program === undefined) throw new Error(`internal error: program "${name}" was not looked for`);
       const what = `eBPF program "${name}" to cgroup "${this.#options.cgroupPath}"`;
-      const inherited = heir?.links.get(name);
+      const inherited = heir?.links.get(name) ?? (beginsRedirect(name) ? this.#displace(name) : undefined);
       if (inherited !== undefined && this.#kernel.replaceProgram(inherited, program, what).ok) {
         this.#links.set(name, inherited);
         continue;
@@ -207,6 +226,19 @@ class Attaching {
       closeSync(inherited);
     }
     return ok(undefined);
+  }
+
+  /** The link of another layout that a program of ours can take over; its program is kept until ours have proven themselves. */
+  #displace(name: ProgramName): number | undefined {
+    for (const { links } of this.#leftovers) {
+      const link = links.get(name);
+      const info = link === undefined ? undefined : this.#kernel.linkInfo(link);
+      const program = info === undefined ? undefined : this.#kernel.openProgram(info.programId);
+      if (link === undefined || program === undefined) continue;
+      this.#displaced.push({ link, program });
+      return link;
+    }
+    return undefined;
   }
 
   /** What was guarded stays guarded: who is to be let go is for the host to say. */
@@ -241,13 +273,11 @@ class Attaching {
   }
 
   /** Ours begin the redirects from here on; who was redirected before is still served by the programs that did it. */
-  #retire({ folder, links, maps }: Leftover, recordVersion: number): Ancestor {
-    const records = maps.get("records");
-    const readable = recordVersionOf(folder) === recordVersion;
+  #retire({ folder, links, maps, firstRecords }: Leftover, recordVersion: number, networkNamespaceCookie: bigint): Ancestor {
     const rest: number[] = [];
     for (const { name } of [...PROGRAMS].reverse()) {
       const fd = links.get(name);
-      if (fd === undefined) continue;
+      if (fd === undefined || this.#links.get(name) === fd) continue;
       if (!beginsRedirect(name)) {
         rest.push(fd);
         continue;
@@ -255,8 +285,12 @@ class Attaching {
       this.#kernel.detach(fd);
       closeSync(fd);
     }
-    for (const [name, fd] of maps) if (name !== "records" || !readable) closeSync(fd);
-    return { links: rest, records: readable ? records : undefined };
+    const accepted = recordVersionOf(folder) === recordVersion ? maps.get("accepted") : undefined;
+    for (const fd of maps.values()) if (fd !== accepted) closeSync(fd);
+    if (accepted !== undefined) return { links: rest, records: { kind: "accepted", map: accepted } };
+    if (firstRecords === undefined) return { links: rest, records: { kind: "unreadable" } };
+    const records = new FirstRecords(firstRecords, networkNamespaceCookie, this.#options.listenerPort);
+    return { links: rest, records: { kind: "first", records } };
   }
 }
 
@@ -291,7 +325,8 @@ export function endAncestor(kernel: KernelObjects, { links, records }: Ancestor)
     kernel.detach(fd);
     closeQuietly(fd);
   }
-  if (records !== undefined) closeQuietly(records);
+  if (records.kind === "accepted") closeQuietly(records.map);
+  if (records.kind === "first") records.records.close();
 }
 
 function closeQuietly(fd: number): void {

@@ -8,6 +8,7 @@ export const AUDIT_RECORD_BYTES = 104;
 const HAS_TASK_FIELDS = 1 << 0;
 const HAS_EXECUTABLE = 1 << 1;
 const MAPPED = 1 << 2;
+const DIRECT = 1 << 3;
 
 const COMM_OFFSET = 88;
 const COMM_BYTES = 16;
@@ -45,6 +46,11 @@ export function decodeAuditRecord(view: DataView): AuditRecord {
     mapped: (flags & MAPPED) !== 0,
     comm: decodeComm(view),
   };
+}
+
+/** Reads from an undecoded record whether its connection went straight to the listener. */
+export function isDirect(view: DataView): boolean {
+  return (view.getUint32(72, true) & DIRECT) !== 0;
 }
 
 /** comm up to its NUL; the process chose these bytes, so they may be anything. */

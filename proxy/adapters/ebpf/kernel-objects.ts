@@ -149,6 +149,12 @@ export class KernelObjects {
     return this.#ask(fd) ? this.#view.getUint32(4, true) : undefined;
   }
 
+  /** A descriptor for the program of this id; undefined when it went away. The caller closes it. */
+  openProgram(id: number): number | undefined {
+    const fd = this.#functions.bpf_prog_get_fd_by_id(id);
+    return fd < 0 ? undefined : fd;
+  }
+
   /** Name of a program as the kernel keeps it, at most 15 characters; empty when it went away. Needs the right to look at all of them. */
   programName(id: number): string {
     const fd = this.#functions.bpf_prog_get_fd_by_id(id);

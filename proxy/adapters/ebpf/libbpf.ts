@@ -24,6 +24,7 @@ const AF_INET = 2;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
 const SOL_SOCKET = 1;
 const SO_COOKIE = 57;
+const CLOCK_MONOTONIC = 1;
 const SO_NETNS_COOKIE = 71;
 
 interface Functions {
@@ -48,6 +49,7 @@ interface Functions {
   readonly socket: (family: number, type: number, protocol: number) => number;
   readonly connect: (fd: number, address: Uint8Array, length: number) => number;
   readonly getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array) => number;
+  readonly clock_gettime: (clock: number, time: Uint8Array) => number;
   readonly vsnprintf: (text: Uint8Array, size: number, format: Pointer, list: Pointer) => number;
 }
 
@@ -76,6 +78,7 @@ const LIBC_DECLARATIONS = [
   "int socket(int family, int type, int protocol)",
   "int connect(int fd, const void *address, uint32_t length)",
   "int getsockopt(int fd, int level, int name, void *value, void *length)",
+  "int clock_gettime(int clock, void *time)",
   // A va_list is passed as a pointer on x86-64 and arm64 alike, so handing one through needs no knowledge of its layout.
   "int vsnprintf(void *text, size_t size, const void *format, void *list)",
 ] as const;
@@ -195,6 +198,14 @@ export class Libbpf {
     return this.#checked(code === -ENOENT ? 0 : code, "remove", what);
   }
 
+  /** Reads an entry into `value`; false when there is none. Allocates nothing unless it fails. */
+  read(fd: number, key: Uint8Array, value: Uint8Array, what: string): boolean | RedirectorError {
+    const code = this.#functions.bpf_map_lookup_elem(fd, key, value);
+    if (code === 0) return true;
+    if (code === -ENOENT) return false;
+    return this.#failure("map-failed", `cannot read ${what}`, -code, []);
+  }
+
   /** Reads and removes an entry in one step; false when there is none. Allocates nothing unless it fails. */
   take(fd: number, key: Uint8Array, value: Uint8Array, what: string): boolean | RedirectorError {
     const code = this.#functions.bpf_map_lookup_and_delete_elem(fd, key, value);
@@ -225,6 +236,13 @@ export class Libbpf {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** The clock of the kernel programs (bpf_ktime_get_ns). Bun's own counts from the start of the process. */
+  monotonicNs(): bigint {
+    const time = new BigUint64Array(2);
+    this.#functions.clock_gettime(CLOCK_MONOTONIC, new Uint8Array(time.buffer));
+    return (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n);
   }
 
   /** The cookie of the network namespace that sockets of this process are made in. */

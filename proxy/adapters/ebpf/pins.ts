@@ -6,7 +6,16 @@ import { dirname, join } from "node:path";
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { KernelObjects } from "./kernel-objects.ts";
-import { describeMapMismatch, MAP_NAMES, type MapDescriptors, type MapName, PROGRAMS, type ProgramName } from "./layout.ts";
+import {
+  describeMapMismatch,
+  FIRST_RECORDS,
+  MAP_NAMES,
+  type MapDescriptors,
+  type MapName,
+  PROGRAMS,
+  type ProgramName,
+  recordVersionOf,
+} from "./layout.ts";
 
 const BPFFS_MAGIC = 0xcafe4a11;
 const FOLDER_MODE = 0o700;
@@ -23,6 +32,8 @@ export interface Leftover {
   readonly folder: string;
   readonly links: Links;
   readonly maps: ReadonlyMap<MapName, number>;
+  /** The map of records of record version 1, which this agent can read but not go on with. */
+  readonly firstRecords: number | undefined;
   /** What is not as this agent would have left it; empty: all of it can be used. */
   readonly strange: readonly string[];
 }
@@ -70,6 +81,8 @@ function readLeftover(kernel: KernelObjects, path: string, folder: string, cgrou
   const links = new Map<ProgramName, number>();
   const maps = new Map<MapName, number>();
   const place = join(path, folder);
+  const isFirst = recordVersionOf(folder) === 1;
+  let firstRecords: number | undefined;
   for (const { name, attachType } of PROGRAMS) {
     const fd = kernel.openPin(join(place, linkPin(name)), "link");
     const info = fd === undefined ? undefined : kernel.linkInfo(fd);
@@ -82,10 +95,12 @@ function readLeftover(kernel: KernelObjects, path: string, folder: string, cgrou
     const fd = kernel.openPin(join(place, mapPin(name)), "map");
     const mismatch = fd === undefined ? `map "${name}" is missing` : describeMapMismatch(kernel, fd, name);
     if (fd !== undefined && mismatch === undefined) maps.set(name, fd);
+    else if (fd !== undefined && isFirst && name === "records" && describeMapMismatch(kernel, fd, name, FIRST_RECORDS) === undefined)
+      firstRecords = fd;
     else if (fd !== undefined) closeSync(fd);
     if (mismatch !== undefined) strange.push(mismatch);
   }
-  return { folder, links, maps, strange };
+  return { folder, links, maps, firstRecords, strange };
 }
 
 /** Pins a whole new set and gives it its name in one step; what had that name is put aside for {@link removeFolder}. */

@@ -1,15 +1,22 @@
 // The redirector: the kernel programs in effect on one cgroup, their maps in the agent's words, and the ways to end: take everything
 // off, or leave it to a successor. Must never guard an endpoint before the agent itself is exempt.
 
-import type { AuditRecord } from "../../core/caller.ts";
 import type { Endpoint } from "../../core/endpoint.ts";
-import type { Peer, RedirectCounters, RedirectFault, Redirector, RedirectorError } from "../../core/ports.ts";
+import type {
+  Connection,
+  ConnectionOrigin,
+  RedirectCounters,
+  RedirectFault,
+  Redirector,
+  RedirectorError,
+  ThrottledUser,
+} from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { writeAddress } from "./address.ts";
 import { type Ancestor, type Attachment, attachPrograms, closeDescriptors, detachAll, endAncestor } from "./attach.ts";
-import { AUDIT_RECORD_BYTES, decodeAuditRecord } from "./audit-record.ts";
+import { AUDIT_RECORD_BYTES, decodeAuditRecord, isDirect } from "./audit-record.ts";
+import type { FirstRecords } from "./first-records.ts";
 import { writeGuarded } from "./guarded.ts";
-import { RECORD_KEY_BYTES } from "./layout.ts";
+import { MAX_THROTTLED } from "./layout.ts";
 import { openPinFolder } from "./pins.ts";
 import { exemptNobody } from "./settings.ts";
 import { verifyAttachment, verifyPins } from "./verify.ts";
@@ -55,6 +62,9 @@ const COUNTERS = [
   "published",
   "publishFailed",
   "cleaned",
+  "accepted",
+  "refusedDevice",
+  "refusedShare",
 ] as const satisfies readonly (keyof RedirectCounters)[];
 
 const CLOSED: RedirectorError = { kind: "map-failed", message: "cannot use the redirector: it is closed" };
@@ -90,9 +100,9 @@ class KernelRedirector implements AttachedRedirector {
   readonly #ancestorTimer: ReturnType<typeof setTimeout> | undefined;
   /** What the counters said when this agent came: they outlive agents. */
   readonly #before: RedirectCounters | undefined;
-  // Reused by every takeRecord: the hot path allocates nothing but the record it returns.
-  readonly #key = new Uint8Array(RECORD_KEY_BYTES);
-  readonly #keyView = new DataView(this.#key.buffer);
+  // Reused by every originOf: the hot path allocates nothing but the record it returns. A socket's storage is found by descriptor.
+  readonly #descriptor = new Uint32Array(1);
+  readonly #key = new Uint8Array(this.#descriptor.buffer);
   readonly #record = new Uint8Array(AUDIT_RECORD_BYTES);
   readonly #recordView = new DataView(this.#record.buffer);
 
@@ -108,7 +118,6 @@ class KernelRedirector implements AttachedRedirector {
     this.kernelProcessId = at.learned.kernelProcessId;
     this.takeover = at.takeover;
     this.inherited = at.guarded;
-    this.#keyView.setBigUint64(0, at.learned.networkNamespaceCookie, true);
     const before = this.counters();
     this.#before = before.ok ? before.value : undefined;
   }
@@ -122,25 +131,57 @@ class KernelRedirector implements AttachedRedirector {
     return writeGuarded(this.#at.libbpf, this.#at.maps.guarded, endpoint, guarded);
   }
 
-  takeRecord(peer: Peer): Result<AuditRecord | undefined, RedirectorError> {
-    if (this.#at === undefined) return err(CLOSED);
-    if (!writeAddress(this.#keyView, 8, peer.address)) return NO_RECORD;
-    // Host order, as the socket holds its own port; the address before it is in network order.
-    this.#keyView.setUint16(12, peer.port, true);
-    const taken = this.#at.libbpf.take(this.#at.maps.records, this.#key, this.#record, "a record");
-    if (taken === true) return ok(decodeAuditRecord(this.#recordView));
-    if (taken !== false) return err(taken);
-    return this.#ancestors.length === 0 ? NO_RECORD : this.#takeAncestorsRecord(this.#at);
+  originOf(connection: Connection): Result<ConnectionOrigin, RedirectorError> {
+    const at = this.#at;
+    if (at === undefined) return err(CLOSED);
+    const read = this.#readAccepted(at, at.maps.accepted, connection);
+    if (typeof read !== "boolean") return err(read);
+    if (read) return ok(this.#decode());
+    return this.#ancestors.length === 0 ? UNRECORDED : this.#originFromAncestors(at, connection);
   }
 
-  #takeAncestorsRecord({ libbpf }: Attachment): Result<AuditRecord | undefined, RedirectorError> {
+  #readAccepted(at: Attachment, map: number, { descriptor }: Connection): boolean | RedirectorError {
+    this.#descriptor[0] = descriptor;
+    return at.libbpf.read(map, this.#key, this.#record, "the record of a connection");
+  }
+
+  #decode(): ConnectionOrigin {
+    const record = decodeAuditRecord(this.#recordView);
+    return isDirect(this.#recordView) ? { kind: "direct", realUid: record.realUid } : { kind: "redirected", record };
+  }
+
+  #originFromAncestors(at: Attachment, connection: Connection): Result<ConnectionOrigin, RedirectorError> {
     for (const { records } of this.#ancestors) {
-      if (records === undefined) return err(UNREADABLE);
-      const taken = libbpf.take(records, this.#key, this.#record, "a record");
-      if (taken === true) return ok(decodeAuditRecord(this.#recordView));
-      if (taken !== false) return err(taken);
+      if (records.kind === "unreadable") return err(UNREADABLE);
+      const read = records.kind === "accepted" ? this.#readAccepted(at, records.map, connection) : this.#takeFirst(at, records, connection);
+      if (read === true) return ok(this.#decode());
+      if (read !== false) return err(read);
     }
-    return NO_RECORD;
+    return UNRECORDED;
+  }
+
+  #takeFirst({ libbpf }: Attachment, { records }: { readonly records: FirstRecords }, connection: Connection): boolean | RedirectorError {
+    const key = records.keyOf(connection);
+    return key === undefined ? false : libbpf.take(records.map, key, this.#record, "a record");
+  }
+
+  refuseConnects(uid: number, durationMs: number): void {
+    const at = this.#at;
+    if (at === undefined) return;
+    const key = new Uint8Array(new Uint32Array([uid]).buffer);
+    const until = new BigUint64Array([at.libbpf.monotonicNs() + BigInt(durationMs) * 1_000_000n]);
+    // A connect that is not refused is accepted and closed: it costs more, and that is all.
+    at.libbpf.update(at.maps.refused_until, key, new Uint8Array(until.buffer), "a user who has its share");
+  }
+
+  throttledUsers(): readonly ThrottledUser[] {
+    const at = this.#at;
+    if (at === undefined) return [];
+    const refused = new BigUint64Array(1);
+    return at.kernel.keys(at.maps.throttled, 4, MAX_THROTTLED).flatMap((key) => {
+      const read = at.libbpf.read(at.maps.throttled, key, new Uint8Array(refused.buffer), "a throttled user");
+      return read === true ? [{ uid: new DataView(key.buffer).getUint32(0, true), refused: refused[0] ?? 0n }] : [];
+    });
   }
 
   counters(): Result<RedirectCounters, RedirectorError> {
@@ -207,4 +248,4 @@ class KernelRedirector implements AttachedRedirector {
   }
 }
 
-const NO_RECORD: Result<AuditRecord | undefined, RedirectorError> = ok(undefined);
+const UNRECORDED: Result<ConnectionOrigin, RedirectorError> = ok({ kind: "unrecorded" });

@@ -1,7 +1,7 @@
 // One client connection: reads request heads, runs one request at a time in the order received, closes in good order.
 // Owns the phase and the deadline. A defect met here ends this connection and no other.
 
-import type { Admission, LocalReply, Peer } from "../../core/ports.ts";
+import type { Admission, Peer } from "../../core/ports.ts";
 import type { ClientLink, EngineContext } from "./context.ts";
 import { ClientExchange } from "./exchange.ts";
 import { InputBuffer } from "./input-buffer.ts";
@@ -32,7 +32,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
   inputEnded = false;
   upstream: Upstream | undefined;
   upstreamIdleSinceMs = 0;
-  readonly #admitted: Admitted | undefined;
+  readonly #admitted: Admitted;
   readonly #onGone: (connection: ClientConnection) => void;
   #phase: Phase = "head";
   #deadlineMs: number;
@@ -42,14 +42,8 @@ export class ClientConnection implements StreamEvents, ClientLink {
   #handlerReturned = true;
   #discardedBytes = 0;
 
-  /** @param admitted - what to do with its requests; undefined for a connection that only gets refuse() */
-  constructor(
-    context: EngineContext,
-    stream: Stream,
-    peer: Peer,
-    admitted: Admitted | undefined,
-    onGone: (connection: ClientConnection) => void,
-  ) {
+  /** @param admitted - what to do with its requests */
+  constructor(context: EngineContext, stream: Stream, peer: Peer, admitted: Admitted, onGone: (connection: ClientConnection) => void) {
     this.context = context;
     this.stream = stream;
     this.peer = peer;
@@ -58,10 +52,15 @@ export class ClientConnection implements StreamEvents, ClientLink {
     this.#deadlineMs = context.nowMs + context.limits.idleMs;
   }
 
-  /** Answers before any request was read, and closes. */
-  refuse(reply: LocalReply): void {
-    this.stream.write(renderLocalReply(reply, undefined, false));
-    this.#linger();
+  /** Nothing of ours is under way: it waits for its client to send a request, the rest of one, or to read an answer. */
+  get yields(): boolean {
+    return this.#phase === "head" || this.#phase === "lingering" || this.#exchange?.waitsForClient === true;
+  }
+
+  /** Closes at once, to make room. */
+  evict(): void {
+    if (this.#phase === "head" && this.input.length === 0) this.stream.close();
+    else this.stream.reset();
   }
 
   /** Closes now if no request is in progress. @param fresh - also one that has not sent its first request yet */
@@ -122,7 +121,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
     // Unregistered first: whatever goes wrong below, the connection is counted out and its owner told.
     this.#onGone(this);
     try {
-      this.#admitted?.closed();
+      this.#admitted.closed();
     } catch (error) {
       this.context.onError("admission closed", error);
     }
@@ -191,20 +190,21 @@ export class ClientConnection implements StreamEvents, ClientLink {
 
   #refuseHead(status: number, detail: string): void {
     this.context.onRefusal(this.peer, status, detail);
-    this.refuse(bareReply(status));
+    this.stream.write(renderLocalReply(bareReply(status), undefined, false));
+    this.#linger();
   }
 
   #run(exchange: ClientExchange): void {
     this.#exchange = exchange;
     this.#handlerReturned = false;
-    let handled: Promise<void> | undefined;
+    let handled: Promise<void>;
     try {
-      handled = this.#admitted?.handle(exchange);
+      handled = this.#admitted.handle(exchange);
     } catch (error) {
       this.#onHandlerFailed(error);
       return;
     }
-    handled?.then(this.#onHandlerReturned, this.#onHandlerFailed);
+    handled.then(this.#onHandlerReturned, this.#onHandlerFailed);
     if (this.input.length > 0) this.#takeInput();
   }
 

@@ -47,6 +47,11 @@ export class ClientExchange implements Exchange, RelayOwner {
     return this.#state === "open";
   }
 
+  /** It goes no further before its client sends more of the body, or reads more of the answer. */
+  get waitsForClient(): boolean {
+    return this.#state === "reading" || (this.#state === "forwarding" && this.#relay?.waitsForClient === true);
+  }
+
   // ---- for the handler ----
 
   readBody(maxBytes: number): Promise<Result<Uint8Array, BodyFailure>> {

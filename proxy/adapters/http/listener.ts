@@ -2,13 +2,14 @@
 // Its timer runs only while there are connections, so an idle agent sleeps.
 
 import { readFileSync } from "node:fs";
-import type { Admission, Peer } from "../../core/ports.ts";
+import type { Held } from "../../core/connection-shares.ts";
+import type { Admission, Connection, Peer } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { BodyBudget } from "./body-buffer.ts";
 import { ClientConnection } from "./connection.ts";
 import type { EngineContext } from "./context.ts";
 import { connectionCap, type HttpLimits } from "./limits.ts";
-import { bareReply } from "./local-reply.ts";
+import { bareReply, renderLocalReply } from "./local-reply.ts";
 import { type ListeningSocket, listenTcp, type Stream, type StreamEvents, tcpConnector } from "./socket.ts";
 
 export interface ListenerOptions {
@@ -18,8 +19,11 @@ export interface ListenerOptions {
   /** An inherited listening descriptor, used instead of address and port. */
   readonly descriptor?: number;
   readonly limits: HttpLimits;
-  /** Called at accept, before any byte of the connection is read. */
-  readonly accept: (peer: Peer) => Admission;
+  /**
+   * Called at accept, before any byte of the connection is read.
+   * @param held - the connection, for those who count it
+   */
+  readonly accept: (connection: Connection, held: Held) => Admission;
   /** Our own defects, caught: a handler that threw, an exception inside the engine. */
   readonly onError: (where: string, error: unknown) => void;
   /** A request head that was refused before any handler saw it. */
@@ -44,13 +48,28 @@ export interface ListenError {
   readonly message: string;
 }
 
-/** Refused connections that may linger on top of the cap so that their 503 is read; beyond them there is only a reset. */
-const REFUSALS_OVER_CAP = 64;
+/** Sent to a connection that is not served, if there is room for it; nothing is waited for. */
+const NO_ROOM = renderLocalReply({ ...bareReply(503), headers: [["Retry-After", "1"]], close: true }, undefined, false);
 /** When stopping: how long an idle connection may still send a request, and one that was just made its first. */
 const LAST_REQUEST_MS = 300;
 const FIRST_REQUEST_MS = 1_000;
 /** Connects to a host that answers nothing hold a descriptor each, for minutes. */
 const MAX_PENDING_CONNECTS = 1024;
+
+const REFUSED: Admission = { kind: "refuse" };
+
+/** A connection for those who count it, from before it exists. */
+class Place implements Held {
+  connection: ClientConnection | undefined;
+
+  get yields(): boolean {
+    return this.connection?.yields ?? false;
+  }
+
+  evict(): void {
+    this.connection?.evict();
+  }
+}
 
 class HttpListener implements Listener, EngineContext {
   readonly limits: HttpLimits;
@@ -78,7 +97,7 @@ class HttpListener implements Listener, EngineContext {
   }
 
   open(options: ListenerOptions): void {
-    this.#socket = listenTcp(options, (stream, peer) => this.#admit(stream, peer), this.onError);
+    this.#socket = listenTcp(options, (stream, connection) => this.#admit(stream, connection), this.onError);
   }
 
   get port(): number {
@@ -93,22 +112,18 @@ class HttpListener implements Listener, EngineContext {
     return this.#connections.size;
   }
 
-  #admit(stream: Stream, peer: Peer): StreamEvents {
-    const { size } = this.#connections;
-    if (size >= this.#cap || this.stopping) {
-      const refused = this.#add(new ClientConnection(this, stream, peer, undefined, this.#onGone));
-      if (size >= this.#cap + REFUSALS_OVER_CAP) refused.abort();
-      else refused.refuse({ ...bareReply(503), headers: [["Retry-After", "1"]] });
-      return refused;
+  /** A refused connection costs two system calls and is gone: it takes no place, and nobody waits until it is read. */
+  #admit(stream: Stream, accepted: Connection): StreamEvents | undefined {
+    const place = new Place();
+    const admission: Admission = this.#connections.size >= this.#cap || this.stopping ? REFUSED : this.#accept(accepted, place);
+    if (admission.kind === "refuse") {
+      stream.write(NO_ROOM);
+      stream.close();
+      return undefined;
     }
-    const admission = this.#accept(peer);
-    const admitted = admission.kind === "admit" ? admission : undefined;
-    const connection = this.#add(new ClientConnection(this, stream, peer, admitted, this.#onGone));
-    if (admission.kind === "refuse") connection.refuse(admission.reply);
-    return connection;
-  }
-
-  #add(connection: ClientConnection): ClientConnection {
+    const peer = { address: accepted.address, port: accepted.port };
+    const connection = new ClientConnection(this, stream, peer, admission, this.#onGone);
+    place.connection = connection;
     this.#connections.add(connection);
     this.#timer ??= setInterval(this.#sweep, this.limits.sweepMs);
     return connection;

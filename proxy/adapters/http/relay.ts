@@ -60,6 +60,11 @@ export class Relay implements UpstreamEvents, PayloadSink {
     this.#body = body;
   }
 
+  /** It goes no further before the client sends more of its body, or reads more of the answer. */
+  get waitsForClient(): boolean {
+    return this.#clientBlocked || (this.#state === "uploading" && !this.#upstreamBlocked);
+  }
+
   /** Sends on the client's kept connection if it is still good, else on a new one. */
   start(peer: Peer): void {
     this.#peer = peer;

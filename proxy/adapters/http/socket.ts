@@ -2,7 +2,7 @@
 // Owns the write queue, because a Bun socket takes only what the kernel has room for. Knows nothing of HTTP.
 
 import type { TCPSocketListener } from "bun";
-import type { Peer } from "../../core/ports.ts";
+import type { Connection, Peer } from "../../core/ports.ts";
 
 /** What the owner of a stream is told. After onClose nothing more comes. */
 export interface StreamEvents {
@@ -168,8 +168,29 @@ function contain(socket: BunSocket, error: Error, where: string, report: ReportB
   }
 }
 
-/** Decides about one accepted connection, before any byte of it is read. */
-export type Accept = (stream: Stream, peer: Peer) => StreamEvents;
+/** Decides about one accepted connection, before any byte of it is read. Undefined: it was closed. */
+export type Accept = (stream: Stream, connection: Connection) => StreamEvents | undefined;
+
+/** Asks the system for the far end only when somebody wants to know it. */
+class AcceptedConnection implements Connection {
+  readonly descriptor: number;
+  readonly #socket: BunSocket;
+
+  constructor(socket: BunSocket) {
+    this.#socket = socket;
+    // Bun's types do not have it.
+    this.descriptor = (socket as BunSocket & { readonly fd: number }).fd;
+  }
+
+  // A peer that reset before we accepted has no address any more, whatever the types say: it is nobody.
+  get address(): string {
+    return this.#socket.remoteAddress ?? "";
+  }
+
+  get port(): number {
+    return this.#socket.remotePort ?? 0;
+  }
+}
 
 export interface ListenAddress {
   readonly hostname: string;
@@ -196,8 +217,8 @@ export function listenTcp(address: ListenAddress, accept: Accept, report: Report
       open(socket) {
         const stream = new BunStream(socket, DEAF);
         socket.data = stream;
-        // A peer that reset before we accepted has no address any more, whatever the types say: it is nobody.
-        const events = accept(stream, { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
+        const events = accept(stream, new AcceptedConnection(socket));
+        if (events === undefined) return;
         stream.setEvents(events);
         // Closed while its fate was being decided: the owner was not listening yet.
         if (stream.closed) events.onClose();

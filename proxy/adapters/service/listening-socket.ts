@@ -15,6 +15,8 @@ export interface OpenSocket {
   readonly descriptor: number;
   /** The service manager holds it too: it lives on when this process ends. */
   readonly inherited: boolean;
+  /** Connections that may wait in it, as whoever made it asked for. */
+  readonly backlog: number;
 }
 
 const FIRST_FD = 3;
@@ -22,7 +24,15 @@ const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_TYPE = 3;
 const SO_ACCEPTCONN = 30;
+const SO_BINDTODEVICE = 25;
 const SO_DOMAIN = 39;
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const TCP_FASTOPEN = 23;
+/** Up to tcpi_sacked, and that. */
+const TCP_INFO_SACKED = 28;
+const TCP_INFO_BYTES = 32;
+const LOOPBACK_DEVICE = new TextEncoder().encode("lo\0");
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 /** The kernel cuts it to net.core.somaxconn. Large, because connects wait in it while an agent makes room for the next. */
@@ -58,7 +68,33 @@ export function takeInheritedSocket(
   if (option(SO_ACCEPTCONN) !== 1) return fail("a socket that does not listen");
   const bound = boundAddress(FIRST_FD);
   if (bound !== `${address}:${port}`) return fail(`one that listens on ${bound}`);
-  return ok({ descriptor: FIRST_FD, inherited: true });
+  return ok({ descriptor: FIRST_FD, inherited: true, backlog: readBacklog(FIRST_FD) });
+}
+
+/**
+ * Puts a socket that Bun listens on into the state that we want of it: Bun.listen() lowers the backlog to its own.
+ * Connections come in over loopback alone, also where the kernel is told to route its network (route_localnet), and none with data in
+ * its SYN: it would be accepted before its client is known. @returns what could not be had, in words
+ */
+export function settleListening({ descriptor, backlog }: OpenSocket): readonly string[] {
+  const libc = openLibc();
+  const refused: string[] = [];
+  const check = (code: number, what: string) => {
+    if (code !== 0) refused.push(`${what}: ${lastError().code}`);
+  };
+  check(libc.listen(descriptor, backlog), `cannot set the backlog to ${backlog}`);
+  check(libc.setsockopt(descriptor, IPPROTO_TCP, TCP_FASTOPEN, new Uint8Array(4), 4), "cannot switch TCP Fast Open off");
+  check(libc.setsockopt(descriptor, SOL_SOCKET, SO_BINDTODEVICE, LOOPBACK_DEVICE, LOOPBACK_DEVICE.length), 'cannot bind to device "lo"');
+  return refused;
+}
+
+/** Of a listening socket TCP_INFO tells the largest backlog where it tells segments of others (tcp(7)). */
+function readBacklog(fd: number): number {
+  const info = new Uint8Array(TCP_INFO_BYTES);
+  const size = new Uint32Array([info.byteLength]);
+  const code = openLibc().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, new Uint8Array(size.buffer));
+  const found = new DataView(info.buffer).getUint32(TCP_INFO_SACKED, true);
+  return code === 0 && found > 0 ? found : BACKLOG;
 }
 
 /** Binds and listens without accepting: connects wait until somebody does. */
@@ -74,7 +110,8 @@ export function openOwnSocket(address: string, port: number): Result<OpenSocket,
   const name = socketName(address, port);
   // Connections of an earlier agent that linger in TIME_WAIT must not keep the next from the port.
   libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, new Uint8Array([1, 0, 0, 0]), 4);
-  if (libc.bind(fd, name, name.length) === 0 && libc.listen(fd, BACKLOG) === 0) return ok({ descriptor: fd, inherited: false });
+  if (libc.bind(fd, name, name.length) === 0 && libc.listen(fd, BACKLOG) === 0)
+    return ok({ descriptor: fd, inherited: false, backlog: BACKLOG });
   const failed = fail();
   closeSync(fd);
   return failed;

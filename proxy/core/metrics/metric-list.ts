@@ -33,14 +33,24 @@ export const METRICS = {
   // ---- connections and the kernel ---------------------------------------------------------------------------------
   connections: gauge("azure_proxy_agent_connections_open", "Client connections now."),
   connectionsRefused: counter("azure_proxy_agent_connections_refused_total", "Connections refused because a share was used up."),
+  connectionsEvicted: counter(
+    "azure_proxy_agent_connections_evicted_total",
+    "Idle connections of the user with the most that were closed to make room for another user's.",
+  ),
   redirected: gauge("azure_proxy_agent_redirected", "1 while connects to the endpoint are redirected in the kernel."),
   connects: counter("azure_proxy_agent_kernel_connects_total", "Connects to guarded endpoints, by what the kernel programs did."),
-  recordsPublished: counter("azure_proxy_agent_records_published_total", "Records of connects that were put into the kernel's map."),
-  recordsTaken: counter("azure_proxy_agent_records_taken_total", "Records that were taken out at accept."),
-  recordsCleaned: counter("azure_proxy_agent_records_cleaned_total", "Records that went with their socket because nobody took them."),
-  recordsLost: counter("azure_proxy_agent_records_lost_total", "Records that could not be kept because the map was full."),
+  recordsPublished: counter(
+    "azure_proxy_agent_records_published_total",
+    "Records of established clients that were put into the kernel's map.",
+  ),
+  recordsTaken: counter("azure_proxy_agent_records_taken_total", "Records that went to the accepted socket of their client."),
+  recordsCleaned: counter(
+    "azure_proxy_agent_records_cleaned_total",
+    "Records that went with their client's socket before it was accepted.",
+  ),
+  recordsLost: counter("azure_proxy_agent_records_lost_total", "Records that could not be kept because their user had its share."),
   recordMisses: counter("azure_proxy_agent_record_misses_total", "Accepted connections without a record."),
-  records: gauge("azure_proxy_agent_records", "Records in the map now: published since the start, less taken, less cleaned."),
+  records: gauge("azure_proxy_agent_records", "Records in the map now: clients that are established and not accepted."),
   // ---- decision trail ---------------------------------------------------------------------------------------------
   trailRecords: counter("azure_proxy_agent_trail_records_total", "Decisions written to the decision trail."),
   trailLost: counter("azure_proxy_agent_trail_lost_total", "Decisions that the trail lacks because it could not be written."),
