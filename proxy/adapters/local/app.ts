@@ -12,7 +12,8 @@ export interface LocalPorts {
     isReady(): boolean;
     /** @param tick - nanoseconds since 1970, 0 when none was sent */
     isFinished(tick: bigint): boolean;
-    errorText(): string;
+    /** What keeps this tick from being finished. */
+    errorText(tick: bigint): string;
     /** Have the host asked anew. Anyone may cause this, so the agent limits how often it really does. */
     notify(): void;
   };
@@ -31,9 +32,10 @@ export function makeLocalApp({ provisioning, status }: LocalPorts): AnswerLocall
 
   app.all("/provision", (context) => {
     if (context.req.header("metadata") === undefined) return context.body(null, 400);
-    const finished = provisioning.isFinished(parseTick(context.req.header("x-ms-azure-time-tick")));
+    const tick = parseTick(context.req.header("x-ms-azure-time-tick"));
+    const finished = provisioning.isFinished(tick);
     if (context.req.header("x-ms-azure-notify") !== undefined && !finished) provisioning.notify();
-    return context.json({ finished, errorMessage: provisioning.errorText() });
+    return context.json({ finished, errorMessage: provisioning.errorText(tick) });
   });
 
   app.all("/gpa-aggregated-status", (context) => {
