@@ -2,11 +2,14 @@
 // connections, and send notifies with ticks in the future. Real user ids, the built agent, real time limits.
 
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { readNetworkNamespace } from "../../proxy/adapters/proc/network-namespace.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { AGENT, runAgentCommand } from "../support/status-command.ts";
-import { curl, World, type WorldOptions } from "../support/world.ts";
+import { AgentProcess, ALICE, curl, runProgram, World, type WorldOptions } from "../support/world.ts";
 
 const PROVISION = "http://127.0.0.1:3080/provision";
 const DISABLED = { wireserver: "disabled", imds: "disabled" } as const;
@@ -95,4 +98,129 @@ describe("T-168: four processes notify with a tick in the future, without end", 
     expect(Number(sinceStartMs)).toBeGreaterThanOrEqual(119_000);
     expect(Number(sinceStartMs)).toBeLessThan(125_000);
   }, 170_000);
+});
+
+/** Holds so many connections to the listener and sends nothing; prints how many it has. */
+const HOLDER = (count: number) => `held = []
+for _ in range(${count}):
+    s = socket.socket(); s.settimeout(5)
+    try: s.connect(("127.0.0.1", 3080))
+    except OSError: break
+    held.append(s)
+print(len(held), flush=True)
+time.sleep(600)`;
+
+describe("T-169: a user holds idle direct connections to the listener", () => {
+  test.each([64, 700])("%i of them: --status --wait is 0 for root", async (count) => {
+    await start();
+    expect((await runAgentCommand(["--status", "--wait", "20"])).code).toBe(0);
+    expect(await attack(HOLDER(count))).toBe(String(count));
+    for (const wait of ["0", "10"]) {
+      const run = await runAgentCommand(["--status", "--wait", wait]);
+      expect([run.code, run.stdout]).toEqual([0, ""]);
+      expect(run.elapsedMs).toBeLessThan(2_000);
+    }
+  });
+
+  test("from before the first poll on, while it notifies as well", async () => {
+    const refused = { kind: "status", status: 500, endpoint: "wireserver", pathPrefix: "/secure-channel/status" } as const;
+    const at = await start({ awaitRedirect: [], beforeAgent: async (host) => void (await host.addFaults(refused)) });
+    await at.agent.line("agent-ready");
+    await notifyWithoutEnd();
+    await attack(HOLDER(64));
+    const early = await runAgentCommand(["--status", "--wait", "1"]);
+    expect([early.code, early.stdout]).toEqual([
+      1,
+      "not ready after 1 s: keyLatchStatus - cannot read secure channel status: found answer 500, want 2xx\n",
+    ]);
+    const waiting = runAgentCommand(["--status", "--wait", "30"]);
+    await at.host.clearFaults();
+    expect((await waiting).code).toBe(0);
+  });
+});
+
+describe("the control socket", () => {
+  const socketOf = (at: World) => join(at.folder, "control/agent.sock");
+  const config = (folder: string, path: string) => {
+    const file = join(folder, "status.json");
+    writeFileSync(file, JSON.stringify({ controlSocket: path }));
+    return file;
+  };
+
+  test("is found by default in this network namespace, is root's alone, and gone after the stop", async () => {
+    const at = await start();
+    const path = `/run/azure-proxy-agent/control-${readNetworkNamespace()}.sock`;
+    expect([statSync(path).uid, statSync(path).mode & 0o777]).toEqual([0, 0o600]);
+    const alice = await runProgram(["curl", "-s", "-S", "--max-time", "5", "--unix-socket", path, "http://agent/health"], ALICE);
+    expect([alice.code, alice.stderr]).toEqual([7, expect.stringContaining("connect to")]);
+    // She is told over the listener.
+    expect((await runProgram([AGENT, "--status", "--wait", "10"], ALICE)).code).toBe(0);
+    await at.agent.stop();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test("T-171: a command in another network namespace does not hear this one's agent, wherever the socket is", async () => {
+    const at = await start({ config: { controlSocket: "" } });
+    await at.agent.stop();
+    const folder = mkdtempSync(join(tmpdir(), "control-e2e-"));
+    try {
+      const file = config(folder, socketOf(at));
+      writeFileSync(at.configPath, JSON.stringify({ ...JSON.parse(readFileSync(at.configPath, "utf8")), controlSocket: socketOf(at) }));
+      at.agent = new AgentProcess(at.configPath);
+      await at.awaitRedirect(["imds"]);
+      expect((await runAgentCommand(["--status", "--wait", "10", "--config", file])).code).toBe(0);
+      const elsewhere = await runProgram(["unshare", "--net", AGENT, "--status", "--config", file]);
+      expect([elsewhere.code, elsewhere.stdout]).toEqual([
+        1,
+        expect.stringMatching(/^not ready: the agent .*; control socket: it runs in another network namespace \(421\)\n$/),
+      ]);
+      const byDefault = await runProgram(["unshare", "--net", AGENT, "--status"]);
+      expect([byDefault.code, byDefault.stdout]).toEqual([1, expect.stringMatching(/^not ready: the agent [^;]*\n$/)]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test("T-170: one that is stuck, or another user's that says all is well, costs nobody the boot", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "control-e2e-"));
+    try {
+      chmodSync(folder, 0o755);
+      mkdirSync(join(folder, "stuck"), { mode: 0o755 });
+      mkdirSync(join(folder, "foreign"), { mode: 0o755 });
+      const stuck = join(folder, "stuck/control.sock");
+      const foreign = join(folder, "foreign/control.sock");
+      // One listens and never accepts; the other is asked by nobody, or would say so.
+      const script = `import os, socket, time
+a = socket.socket(socket.AF_UNIX); a.bind("${stuck}"); a.listen(64)
+os.chown("${join(folder, "foreign")}", 65534, 65534); os.setuid(65534)
+b = socket.socket(socket.AF_UNIX); b.bind("${foreign}"); b.listen(64); b.settimeout(600)
+print("up", flush=True)
+b.accept(); print("asked", flush=True); time.sleep(600)`;
+      const child = Bun.spawn(["/usr/bin/python3", "-c", script], { stdin: "ignore", stdout: "pipe", stderr: "inherit", cwd: "/" });
+      attackers.push(child);
+      const reader = child.stdout.getReader();
+      await reader.read();
+      let asked = false;
+      void reader.read().then(({ done }) => {
+        asked = !done;
+      });
+      for (const path of [stuck, foreign]) {
+        const absent = await runAgentCommand(["--status", "--config", config(folder, path)]);
+        expect([absent.code, absent.stdout]).toEqual([
+          1,
+          expect.stringMatching(/^not ready: the agent is not running: nothing listens; control/),
+        ]);
+        expect(absent.elapsedMs).toBeLessThan(2_000);
+      }
+      await start();
+      for (const path of [stuck, foreign]) {
+        const run = await runAgentCommand(["--status", "--wait", "10", "--config", config(folder, path)]);
+        expect([run.code, run.stdout]).toEqual([0, ""]);
+        expect(run.elapsedMs).toBeLessThan(2_000);
+      }
+      expect(asked).toBe(false);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 });
