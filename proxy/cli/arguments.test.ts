@@ -7,6 +7,7 @@ describe("parseArguments", () => {
     [["--config", "/a"], { kind: "run", configPath: "/a", console: false }],
     [["--config=/a=b"], { kind: "run", configPath: "/a=b", console: false }],
     [["console"], { kind: "run", configPath: undefined, console: true }],
+    [["--status", "--config", "/a", "--wait=3"], { kind: "status", waitSeconds: 3, configPath: "/a" }],
     [["console", "--config", "/a"], { kind: "run", configPath: "/a", console: true }],
     [["--status"], { kind: "status", waitSeconds: 0, configPath: undefined }],
     [["-s"], { kind: "status", waitSeconds: 0, configPath: undefined }],
