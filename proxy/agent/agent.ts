@@ -27,6 +27,7 @@ import { makeComposeRules } from "./compose-rules.ts";
 import type { Config } from "./config.ts";
 import { makeConnectionSummaries } from "./connection-summary.ts";
 import { type ConnectionAdmission, makeAdmission } from "./connections.ts";
+import { startControlService } from "./control-service.ts";
 import { makeCrowding } from "./crowding.ts";
 import { makeDecisionTrail } from "./decision-trail.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
@@ -272,10 +273,9 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   });
 
   // ---- requests -----------------------------------------------------------------------------------------------------
-  const answerLocally = makeLocalApp({
-    provisioning,
-    status: currentStatus,
-  });
+  const localPorts = { provisioning, status: currentStatus };
+  const answerLocally = makeLocalApp(localPorts);
+  const control = startControlService(config, log, localPorts);
   const ended = makeRequestObservers(
     [
       ["decision trail", trail.append],
@@ -379,6 +379,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
           // New connections wait for the successor, or go their direct way from here on; those that are here are still answered.
           { what: "redirect", run: () => (stays ? undefined : letGo(redirect)) },
           { what: "listener", run: () => listening.value.stop(STOP_GRACE_MS) },
+          { what: "control socket", run: () => control.stop() },
           { what: "modules", run: () => modules[Symbol.dispose]() },
           { what: "decision trail", run: () => trail.stop() },
           { what: "metrics", run: () => metricsStarted.then(() => metrics.stop()) },

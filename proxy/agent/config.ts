@@ -4,7 +4,6 @@
 import { type ChosenBudgets, DEFAULT_BUDGETS, parseBudgets } from "../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../core/result.ts";
 
-export const DEFAULT_CONFIG_PATH = "/etc/azure/proxy-agent.json";
 export const DEFAULT_PIN_FOLDER = "/sys/fs/bpf/azure-proxy-agent";
 
 export const LOG_LEVELS = ["Error", "Warn", "Info", "Debug", "Trace"] as const;
@@ -41,6 +40,8 @@ export interface Config {
   readonly moduleBudgets: ChosenBudgets;
   /** Unix socket that metrics are served on; empty: none. */
   readonly metricsSocket: string;
+  /** Unix socket that the agent's own commands use; empty: none; undefined: the default of this network namespace. */
+  readonly controlSocket: string | undefined;
   /** File with the same text for node_exporter; empty: none. */
   readonly metricsTextfile: string;
   /** Where the decision trail is kept; empty: there is none. */
@@ -82,6 +83,7 @@ const KNOWN = [
   "requireSignedModules",
   "moduleBudgets",
   "metricsSocket",
+  "controlSocket",
   "metricsTextfile",
   "auditFolder",
   "auditSegmentMiB",
@@ -134,6 +136,7 @@ export function parseConfig(text: string, environment: Readonly<Record<string, s
     requireSignedModules: reader.flag("requireSignedModules"),
     moduleBudgets: reader.budgets("moduleBudgets"),
     metricsSocket: reader.pathOrNone("metricsSocket"),
+    controlSocket: reader.pathOrNoneOrDefault("controlSocket"),
     metricsTextfile: reader.pathOrNone("metricsTextfile"),
     auditFolder: reader.folder("auditFolder", { emptyAllowed: true, fallback: "" }),
     auditSegmentMiB: reader.count("auditSegmentMiB", 1, 64, 4),
@@ -208,6 +211,11 @@ class KeyReader {
     if (value === "") return "";
     if (typeof value === "string" && value.startsWith("/") && !value.endsWith("/") && !value.includes("\0")) return value;
     return this.#fail(key, value, 'an absolute path of a file or ""', "");
+  }
+
+  /** As {@link pathOrNone}, but undefined when it is absent. */
+  pathOrNoneOrDefault(key: string): string | undefined {
+    return (this.#json[key] ?? undefined) === undefined ? undefined : this.pathOrNone(key);
   }
 
   level(key: string, fallback: LogLevel): LogLevel {

@@ -2,7 +2,8 @@
 // what cannot be had is told in the log and left out.
 
 import { dirname, join } from "node:path";
-import { type MetricsSocket, serveMetrics } from "../adapters/local/metrics-socket.ts";
+import { serveMetrics } from "../adapters/local/metrics-socket.ts";
+import type { UnixServer } from "../adapters/local/unix-socket.ts";
 import { writeAtomicallyBeside } from "../adapters/storage/atomic-write.ts";
 import { countStart } from "../adapters/storage/start-count.ts";
 import type { Log } from "../core/ports.ts";
@@ -33,7 +34,7 @@ export function makeMetricsService(config: Config, log: Log, sources: Sources): 
   const monotonicMs = () => performance.now();
   const startTimeSeconds = (Date.now() - monotonicMs()) / 1000;
   let starts: number | undefined;
-  let socket: MetricsSocket | undefined;
+  let socket: UnixServer | undefined;
   const metrics = makeMetrics({
     ...sources,
     starts: () => starts,

@@ -75,32 +75,31 @@ describe("makeProvisioning", () => {
       parts[c]?.(at);
       expect([at.provisioning.isReady(), at.provisioning.isFinished(0n)]).toEqual([true, true]);
       expect(at.ends).toEqual([""]);
-      expect(at.provisioning.errorText()).toBe("");
+      expect(at.provisioning.errorText(0n)).toBe("");
     }
   });
 
   test("before the start nothing is finished and each part is named, ended by CR LF", () => {
     const { provisioning } = setUp();
-    expect(provisioning.errorText()).toBe(
+    expect(provisioning.errorText(0n)).toBe(
       "ebpfProgramStatus - Status unknown.\r\nkeyLatchStatus - Status unknown.\r\nproxyListenerStatus - Status unknown.\r\n",
     );
     expect(provisioning.isFinished(0n)).toBe(false);
   });
 
   test("two minutes without: finished with the reason; ready later: finished without", () => {
-    const { provisioning, pass, start, ends, tick } = setUp();
+    const { provisioning, pass, start, ends } = setUp();
     start();
     provisioning.setKey(UNREACHABLE);
     pass(119_999);
     expect([provisioning.isFinished(0n), ends]).toEqual([false, []]);
-    const asked = tick();
     pass(1);
     expect(ends).toEqual(["keyLatchStatus - host unreachable\r\n"]);
-    expect([provisioning.isFinished(0n), provisioning.isFinished(asked)]).toEqual([true, true]);
+    expect(provisioning.isFinished(0n)).toBe(true);
     pass(3_600_000);
     provisioning.setKey(READY_KEY);
     expect(ends).toEqual(["keyLatchStatus - host unreachable\r\n", ""]);
-    expect(provisioning.errorText()).toBe("");
+    expect(provisioning.errorText(0n)).toBe("");
   });
 
   test("the error text is the present one, not that of the end", () => {
@@ -109,7 +108,7 @@ describe("makeProvisioning", () => {
     provisioning.setKey(UNREACHABLE);
     pass(120_000);
     provisioning.setKey({ ...UNREACHABLE, message: "attestation refused" });
-    expect(provisioning.errorText()).toBe("keyLatchStatus - attestation refused\r\n");
+    expect(provisioning.errorText(0n)).toBe("keyLatchStatus - attestation refused\r\n");
   });
 
   test("asked again hours later on an enabled channel: finished, whatever the tick", () => {
@@ -121,24 +120,24 @@ describe("makeProvisioning", () => {
     expect(woken()).toBe(0);
   });
 
-  test("asked again hours later on a disabled channel: finished only by an answer to a question after the notify", () => {
+  test("asked again hours later on a disabled channel: finished only by an answer to a question after the tick", () => {
     const { provisioning, pass, start, ends, tick, woken, nowMs } = setUp();
     start();
     provisioning.setKey(DISABLED);
     expect(ends).toEqual([""]);
     pass(5 * 3_600_000);
+    const underWayMs = nowMs() - 1;
     const asked = tick();
     expect(provisioning.isFinished(asked)).toBe(false);
-    const underWayMs = nowMs() - 1;
     provisioning.notify();
-    expect([woken(), provisioning.isReady(), provisioning.isFinished(0n)]).toEqual([1, false, false]);
-    expect(provisioning.errorText()).toBe("keyLatchStatus - the host is being asked anew\r\n");
+    expect([woken(), provisioning.isFinished(asked)]).toEqual([1, false]);
+    expect(provisioning.errorText(asked)).toBe(`keyLatchStatus - the host is being asked anew, last: ${DISABLED.message}\r\n`);
     pass(500);
     provisioning.hostAnswered(underWayMs);
     expect(provisioning.isFinished(asked)).toBe(false);
     provisioning.hostAnswered(nowMs());
-    expect([provisioning.isFinished(asked), provisioning.errorText()]).toEqual([true, ""]);
-    expect(ends).toEqual(["", ""]);
+    expect([provisioning.isFinished(asked), provisioning.errorText(asked)]).toEqual([true, ""]);
+    expect(ends).toEqual([""]);
   });
 
   test("reprovisioned from disabled to enforce: not finished before the key is latched", () => {
@@ -150,33 +149,70 @@ describe("makeProvisioning", () => {
     provisioning.notify();
     provisioning.setKey({ ready: false, stateText: READY_KEY.stateText, message: "waiting for the key" });
     provisioning.hostAnswered(nowMs());
-    expect([provisioning.isFinished(asked), provisioning.errorText()]).toEqual([false, "keyLatchStatus - waiting for the key\r\n"]);
+    expect([provisioning.isFinished(asked), provisioning.errorText(0n)]).toEqual([false, "keyLatchStatus - waiting for the key\r\n"]);
     pass(2_000);
     provisioning.setKey(READY_KEY);
     expect(provisioning.isFinished(asked)).toBe(true);
   });
 
-  test("a notify before the first answer starts the two minutes anew", () => {
-    const { provisioning, pass, start, ends } = setUp();
-    start();
-    provisioning.setKey(UNREACHABLE);
-    pass(100_000);
-    provisioning.notify();
-    pass(100_000);
-    expect(ends).toEqual([]);
-    pass(20_000);
-    expect(ends).toEqual(["keyLatchStatus - host unreachable\r\n"]);
+  test.each([
+    ["unknown", UNREACHABLE],
+    ["disabled", DISABLED],
+    ["enabled", READY_KEY],
+    ["enabled without a key", { ...READY_KEY, ready: false }],
+  ] as const)("T-168: on a channel that is %s a notify wakes the poll loop and changes no answer, at any time", (_name, key) => {
+    const plain = setUp();
+    const notified = setUp();
+    const answers = ({ provisioning, ends, tick }: ReturnType<typeof setUp>) => [
+      provisioning.isReady(),
+      ends.length,
+      ...[0n, tick(), tick() - 60_000_000_000n, tick() + 86_400_000_000_000n, 10n ** 30n].map((at) => [
+        provisioning.isFinished(at),
+        provisioning.errorText(at),
+      ]),
+    ];
+    for (const at of [plain, notified]) at.start();
+    for (let second = 0; second < 300; second++) {
+      if (second === 5) for (const at of [plain, notified]) at.provisioning.setKey(key);
+      for (let i = 0; i < 20; i++) {
+        notified.provisioning.isFinished(10n ** 30n);
+        notified.provisioning.notify();
+        for (const at of [plain, notified]) at.pass(50);
+      }
+      if (second % 15 === 0) for (const at of [plain, notified]) at.provisioning.hostAnswered(at.nowMs());
+      expect(answers(notified)).toEqual(answers(plain));
+    }
+    expect([plain.woken(), notified.woken()]).toEqual([0, 6_000]);
   });
 
-  test("a notify after the end with an error starts the two minutes anew", () => {
-    const { provisioning, pass, start, ends } = setUp();
+  test("T-168: the two minutes end when they end, whoever asks meanwhile", () => {
+    const { provisioning, pass, start, ends, tick } = setUp();
     start();
     provisioning.setKey(UNREACHABLE);
-    pass(120_000);
+    const early = tick();
+    for (let i = 0; i < 1_199; i++) {
+      pass(100);
+      provisioning.notify();
+    }
+    expect([ends, provisioning.isFinished(early)]).toEqual([[], false]);
+    pass(100);
+    expect([ends, provisioning.isFinished(early)]).toEqual([["keyLatchStatus - host unreachable\r\n"], true]);
+  });
+
+  test("who begins to ask late has 110 s of its own before an error is its end, whatever others ask", () => {
+    const { provisioning, pass, start, tick } = setUp();
+    start();
+    provisioning.setKey(UNREACHABLE);
+    pass(100_000);
+    const late = tick();
+    pass(20_000);
+    expect([provisioning.isFinished(0n), provisioning.isFinished(late)]).toEqual([true, false]);
+    expect(provisioning.errorText(late)).toBe("keyLatchStatus - host unreachable\r\n");
+    pass(89_999);
     provisioning.notify();
-    expect(provisioning.isFinished(0n)).toBe(false);
-    pass(120_000);
-    expect(ends).toHaveLength(2);
+    expect(provisioning.isFinished(late)).toBe(false);
+    pass(1);
+    expect(provisioning.isFinished(late)).toBe(true);
   });
 
   test("a notify on an enabled channel has the host asked and takes nothing back", () => {
@@ -218,7 +254,7 @@ describe("makeProvisioning", () => {
     const { provisioning, start } = setUp();
     start();
     provisioning.setKey({ ...UNREACHABLE, message: "🔑".repeat(5_000) });
-    const text = provisioning.errorText();
+    const text = provisioning.errorText(0n);
     expect([...text]).toHaveLength("keyLatchStatus - ".length + 1024 + 2);
     expect(text).toEndWith("🔑...\r\n");
   });

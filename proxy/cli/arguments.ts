@@ -2,7 +2,7 @@
 
 export type Command =
   | { readonly kind: "run"; readonly configPath: string | undefined; readonly console: boolean }
-  | { readonly kind: "status"; readonly waitSeconds: number }
+  | { readonly kind: "status"; readonly waitSeconds: number; readonly configPath: string | undefined }
   | { readonly kind: "version" }
   | { readonly kind: "help" }
   | { readonly kind: "bad"; readonly message: string };
@@ -44,10 +44,9 @@ function parseWait(text: string): number | undefined {
 }
 
 function statusCommandOf(given: ReadonlyMap<string, string>): Command {
-  if (given.has("--config")) return { kind: "bad", message: "--config has no meaning with --status" };
   const waitSeconds = parseWait(given.get("--wait") ?? "0");
   if (waitSeconds === undefined) return { kind: "bad", message: `${WAIT_WANTED}, found "${given.get("--wait")}"` };
-  return { kind: "status", waitSeconds };
+  return { kind: "status", waitSeconds, configPath: given.get("--config") };
 }
 
 function runCommandOf(given: ReadonlyMap<string, string>, isConsole: boolean): Command {

@@ -2,10 +2,11 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { DEFAULT_CONFIG_PATH, parseConfig } from "../agent/config.ts";
+import { parseConfig } from "../agent/config.ts";
 import { escapeForTerminal } from "../core/policy-tools/terminal-text.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { EXIT } from "./exit-code.ts";
+import { DEFAULT_CONFIG_PATH } from "./find-config.ts";
 
 const USAGE = `azure-proxy-agent audit TOOL [OPTION]...
 

@@ -10,7 +10,7 @@ import { hashFile, lookAt, lookInto, readSmallText } from "../adapters/inspect/f
 import { readListenerOwner } from "../adapters/running-agent/listener-owner.ts";
 import { readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME } from "../adapters/storage/status-file.ts";
-import { type Config, DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
+import { type Config, parseConfig, renderConfigError } from "../agent/config.ts";
 import { checkEach, checkFile, checkRuleFile, SECRET, TRUSTED } from "../core/doctor/check-files.ts";
 import { checkKernel } from "../core/doctor/check-kernel.ts";
 import { checkNetwork } from "../core/doctor/check-network.ts";
@@ -22,6 +22,7 @@ import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/listener-address.ts";
 import { parseLocalRules } from "../core/local-rules.ts";
 import { escapeForTerminal } from "../core/policy-tools/terminal-text.ts";
 import { EXIT } from "./exit-code.ts";
+import { DEFAULT_CONFIG_PATH } from "./find-config.ts";
 import { parseOptions } from "./policy-options.ts";
 import { printJson, printLines, refuseUsage } from "./policy-output.ts";
 import { VERSION } from "./version.ts";

@@ -33,11 +33,13 @@ describe("what is loaded", () => {
     const loaded = loadedWith("cli/main.ts", "cli/status.ts");
     expect(loaded).toContain("adapters/running-agent/ask-provision.ts");
     expect(loaded.filter((path) => path.startsWith("adapters/"))).toEqual([
+      "adapters/proc/network-namespace.ts",
       "adapters/running-agent/ask-provision.ts",
       "adapters/running-agent/listener-owner.ts",
+      "adapters/running-agent/socket-place.ts",
     ]);
     expect(loaded.filter((path) => path.startsWith("agent/"))).toEqual([]);
-    expect(loaded.length).toBeLessThan(13);
+    expect(loaded.length).toBeLessThan(19);
   });
 
   test("the walk sees what the daemon loads", () => {

@@ -11,7 +11,7 @@ const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests t
   azure-proxy-agent [--config FILE]   run in the foreground (default config: /etc/azure/proxy-agent.json)
   azure-proxy-agent console [--config FILE]
                                       the same, until Enter is pressed or standard input ends
-  azure-proxy-agent --status [--wait SECONDS]
+  azure-proxy-agent --status [--wait SECONDS] [--config FILE]
                                       is the agent ready? With --wait, asked again for that long (-s, -w)
   azure-proxy-agent doctor [OPTION]   what is missing or wrong on this machine, and what to do (doctor --help)
   azure-proxy-agent release           take off the redirect that a stopped agent left in place (release --help)
@@ -66,7 +66,7 @@ async function runCommand(command: Command): Promise<void> {
       break;
     case "status": {
       const { status } = await import("./status.ts");
-      await status(command.waitSeconds);
+      await status(command.waitSeconds, command.configPath);
       break;
     }
     case "run": {

@@ -2,12 +2,12 @@
 // budgets of modules that are given none.
 
 import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { defaultModuleFolder } from "../adapters/storage/module-store.ts";
-import { DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
+import { parseConfig, renderConfigError } from "../agent/config.ts";
 import { type ChosenBudgets, DEFAULT_BUDGETS } from "../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { EXIT } from "./exit-code.ts";
+import { findConfig } from "./find-config.ts";
 import type { Options } from "./policy-options.ts";
 import { fail } from "./policy-output.ts";
 
@@ -49,10 +49,4 @@ export function readDefaultBudgets(options: Options): Result<ChosenBudgets, numb
   if (options.value("--config") === undefined && !existsSync(findConfig())) return ok(DEFAULT_BUDGETS);
   const config = readModuleConfig(options);
   return config.ok ? ok(config.value.budgets) : config;
-}
-
-/** As the daemon finds its own. */
-function findConfig(): string {
-  const beside = join(dirname(process.execPath), "proxy-agent.json");
-  return !existsSync(DEFAULT_CONFIG_PATH) && existsSync(beside) ? beside : DEFAULT_CONFIG_PATH;
 }

@@ -4,9 +4,10 @@
 import { readFileSync } from "node:fs";
 import { releasePins } from "../adapters/ebpf/release.ts";
 import { lockFolder } from "../adapters/service/instance-lock.ts";
-import { DEFAULT_CONFIG_PATH, DEFAULT_PIN_FOLDER, parseConfig, renderConfigError } from "../agent/config.ts";
+import { DEFAULT_PIN_FOLDER, parseConfig, renderConfigError } from "../agent/config.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { EXIT } from "./exit-code.ts";
+import { DEFAULT_CONFIG_PATH } from "./find-config.ts";
 
 const USAGE = `azure-proxy-agent release [--config FILE] [--after-stop]
 

@@ -3,7 +3,7 @@
 
 import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { DEFAULT_CONFIG_PATH, parseConfig } from "../agent/config.ts";
+import { parseConfig } from "../agent/config.ts";
 import { ENDPOINTS, type Endpoint } from "../core/endpoint.ts";
 import { type DenialReport, makeLogReporter, readStatusReport, remedyFor, reportOf } from "../core/policy-tools/denial-report.ts";
 import { readLogLine } from "../core/policy-tools/log-lines.ts";
@@ -13,6 +13,7 @@ import { escapeForTerminal } from "../core/policy-tools/terminal-text.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import type { DenialStatus } from "../core/status.ts";
 import { EXIT } from "./exit-code.ts";
+import { DEFAULT_CONFIG_PATH } from "./find-config.ts";
 import { readLines } from "./input-lines.ts";
 
 export const REPORT_USAGE = `azure-proxy-agent report [OPTION]...

@@ -1,17 +1,17 @@
 // Runs the daemon: config, log, agent, signals. Ends the process with the exit code that says why.
 
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readFileSync } from "node:fs";
 import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { type RunningAgent, startAgent } from "../agent/agent.ts";
-import { type Config, DEFAULT_CONFIG_PATH, parseConfig, renderConfigError } from "../agent/config.ts";
+import { type Config, parseConfig, renderConfigError } from "../agent/config.ts";
 import { type Logs, openLogs } from "../agent/log-outputs.ts";
 import { isRedirectLeft } from "../agent/takeover.ts";
 import { err, type Result } from "../core/result.ts";
 import { compileItemCommand } from "./compile-command.ts";
 import { whenEnterIsPressed } from "./console.ts";
 import { EXIT } from "./exit-code.ts";
+import { findConfig } from "./find-config.ts";
 
 const EXIT_FOR = { listener: EXIT.temporary, held: EXIT.temporary, capability: EXIT.capability, defect: EXIT.software } as const;
 const WITHOUT_AGENT =
@@ -95,11 +95,6 @@ async function stopAgent(agent: RunningAgent, signal: string, { log, flush }: Lo
   log.info("agent-stopped", { signal });
   await flush();
   process.exit(EXIT.ok);
-}
-
-function findConfig(): string {
-  const beside = join(dirname(process.execPath), "proxy-agent.json");
-  return !existsSync(DEFAULT_CONFIG_PATH) && existsSync(beside) ? beside : DEFAULT_CONFIG_PATH;
 }
 
 function loadConfig(path: string): { readonly config: Config; readonly unknownKeys: readonly string[] } | undefined {

@@ -23,7 +23,6 @@ function world(answers: readonly (Answer | typeof HUNG)[], epochMs: (nowMs: numb
       nowMs += answer === HUNG ? question.limitMs : 1;
       return answer === HUNG ? err({ connected: true, message: "does not answer" }) : answer;
     },
-    owner: () => ({ kind: "user", uid: 0 }),
     monotonicMs: () => nowMs,
     epochMs: () => epochMs(nowMs),
     sleep: async (ms) => {
@@ -53,21 +52,6 @@ describe("findStatus", () => {
     expect(await findStatus(3, ports)).toEqual({ exitCode: 1, line });
     expect(nowMs()).toBeGreaterThan(2_800);
     expect(nowMs()).toBeLessThan(4_500);
-  });
-
-  test.each([
-    [{ kind: "user", uid: 1000 }, "uid 1000 listens in its place"],
-    [{ kind: "nobody" }, "who answered has gone"],
-  ] as const)("T-97: an answer of somebody but root is none: %p", async (owner, words) => {
-    const { ports, questions } = world([READY]);
-    const found = await findStatus(1, { ...ports, owner: () => owner });
-    expect(found).toEqual({ exitCode: 1, line: `not ready after 1 s: the agent is not running: ${words}` });
-    // The agent must still get its notify, should it come.
-    expect(questions.every(({ notify }) => notify)).toBe(true);
-  });
-
-  test("where the kernel's tables cannot be read, the answer counts", async () => {
-    expect(await findStatus(0, { ...world([READY]).ports, owner: () => ({ kind: "unknown" }) })).toEqual({ exitCode: 0, line: "" });
   });
 
   test("without a wait it asks once, for little more than a second", async () => {
@@ -111,11 +95,51 @@ describe("findStatus", () => {
     expect(nowMs()).toBeLessThan(5_200);
   });
 
-  test("the line has at most 200 characters, no bar, no control characters and nothing beyond ASCII", async () => {
+  test("T-97: the line has at most 200 characters, no bar, no control characters and nothing beyond ASCII", async () => {
     const errorMessage = `keyLatchStatus - a|b\u0000\u001b[31mü🔑\t${"x".repeat(5000)}\r\n`;
     const { line } = await findStatus(0, world([ok({ finished: true, errorMessage })]).ports);
     expect(line).toHaveLength(200);
     expect(line).toMatch(/^keyLatchStatus - a\/b\?\?\[31m\?+x+\.\.\.$/);
     expect((await findStatus(0, world([ok({ finished: false, errorMessage })]).ports)).line).toHaveLength(200);
+  });
+
+  describe("whatever is not ready has a reason in words", () => {
+    const NOT_SAID = "the agent has not finished and does not say why";
+    const NO_ERROR_SAID = "the agent has finished with an error and does not say which";
+    const unfinished = (errorMessage: string) => ok({ finished: false, errorMessage });
+    const failed = (errorMessage: string) => ok({ finished: true, errorMessage });
+    const lost = (message: string) => err({ connected: false, message });
+
+    test.each([
+      [unfinished(""), 1, `not ready after 2 s: ${NOT_SAID}`],
+      [unfinished("\r\n"), 1, `not ready after 2 s: ${NOT_SAID}`],
+      [unfinished(" \t \u0000\u001b | - "), 1, `not ready after 2 s: ${NOT_SAID}`],
+      [unfinished("鍵がない"), 1, `not ready after 2 s: ${NOT_SAID}`],
+      [unfinished("keyLatchStatus - no key\r\n"), 1, "not ready after 2 s: keyLatchStatus - no key"],
+      [failed("\r\n"), 2, NO_ERROR_SAID],
+      [failed("🔑"), 2, NO_ERROR_SAID],
+      [failed("keyLatchStatus - no key\r\n"), 2, "keyLatchStatus - no key"],
+      [lost("is starting or busy (503)"), 1, "not ready after 2 s: the agent is starting or busy (503)"],
+      [HUNG, 1, "not ready after 2 s: the agent does not answer"],
+    ] as const)("%j: %i, %p", async (answer, exitCode, line) => {
+      expect(await findStatus(2, world([answer]).ports)).toEqual({ exitCode, line });
+    });
+
+    test.each([0, 2])("a command that was slow to start still asks once, and ends in time (wait %i s)", async (waitSeconds) => {
+      for (const startedLateMs of [1_100, 1_199, 1_200, 1_500, 1_780]) {
+        const { ports, questions, nowMs } = world([BUSY, HUNG]);
+        await ports.sleep(waitSeconds * 1000 + startedLateMs);
+        expect((await findStatus(waitSeconds, ports)).line).toEndWith(": keyLatchStatus - asking");
+        expect(questions).toHaveLength(1);
+        expect(nowMs()).toBeLessThan(waitSeconds * 1000 + 2_000);
+      }
+    });
+
+    test("a command that was too slow to ask at all says so", async () => {
+      const { ports, questions } = world([READY]);
+      await ports.sleep(4_000);
+      const line = "not ready after 2 s: there was no time to query the agent: this command had run for 5 s by then";
+      expect([await findStatus(2, ports), questions.length]).toEqual([{ exitCode: 1, line }, 0]);
+    });
   });
 });

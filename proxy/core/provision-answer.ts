@@ -27,6 +27,7 @@ export function parseProvisionAnswer(bytes: Uint8Array, ended: boolean): Result<
   const status = /^HTTP\/1\.[01] ([0-9]{3})(?: |\r)/.exec(text)?.[1];
   if (status === undefined) return err("gave an answer that is not HTTP");
   if (status === "503") return err("is starting or busy (503)");
+  if (status === "421") return err("runs in another network namespace (421)");
   if (status !== "200") return err(`answered ${status}`);
   const length = /\r\ncontent-length:[ \t]*([0-9]{1,6})[ \t]*\r\n/i.exec(text.slice(0, headEnd + 2))?.[1];
   if (length === undefined) return err("gave an answer without a length");

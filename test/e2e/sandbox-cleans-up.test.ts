@@ -56,6 +56,13 @@ describe("a sandbox", () => {
     expect(placesOf(finished.stdout).exist()).toEqual([false, false]);
   });
 
+  test("takes the control socket of an agent that was killed out of the shared /run", async () => {
+    const path = "/run/azure-proxy-agent/control-$(stat -L -c %i /proc/self/ns/net).sock";
+    const { code, stdout } = await finish(["sh", "-c", `mkdir -p /run/azure-proxy-agent && touch "${path}" && echo "${path}"`]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^\/run\/azure-proxy-agent\/control-[0-9]+\.sock$/)]);
+    expect(existsSync(stdout)).toBe(false);
+  });
+
   test("ends what its command left running, also in cgroups below its own", async () => {
     const script = `${REPORT}; mkdir -p $SANDBOX_CGROUP/a/b; (echo $$ >$SANDBOX_CGROUP/a/b/cgroup.procs; exec sleep 600 >/dev/null 2>&1) & sleep 0.1`;
     const finished = await finish(["sh", "-c", script]);

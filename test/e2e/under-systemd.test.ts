@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { readNetworkNamespace } from "../../proxy/adapters/proc/network-namespace.ts";
 import { HostControlClient } from "../host/control-client.ts";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
@@ -76,6 +77,15 @@ describe("the units", () => {
     expect([await property(SERVICE, "ActiveState"), await property(SOCKET, "ActiveState")]).toEqual(["active", "active"]);
     await isServed();
     expect((await inside("ls", "/sys/fs/bpf/azure-proxy-agent")).stdout).toBe("layout-2-2");
+  }, 60_000);
+
+  test("T-170: the control socket is root's alone, and what the unit allows is enough for it", async () => {
+    const path = `/run/azure-proxy-agent/control-${readNetworkNamespace()}.sock`;
+    await eventually("the control socket is there", async () => (await inside("stat", "-c", "%F %u %a", path)).stdout === "socket 0 600");
+    expect((await inside("stat", "-c", "%u %a", "/run/azure-proxy-agent")).stdout).toBe("0 755");
+    const asked = await inside("curl", "-s", "--max-time", "5", "--unix-socket", path, "http://agent/health");
+    expect([asked.code, asked.stdout]).toEqual([0, '{"ready":true}']);
+    expect((await inside("azure-proxy-agent", "--status", "--wait", "10")).code).toBe(0);
   }, 60_000);
 
   test("T-80: restarts under load lose nothing", async () => {

@@ -1,8 +1,9 @@
-// Our own endpoints: what provisioning tools and the platform's extension ask the agent itself. A proxied request never
-// comes here; the agent hands over only exact targets of ours, with the few headers that matter.
+// Our own endpoints: what provisioning tools and the platform's extension ask the agent itself, on the listener and on the control
+// socket. A proxied request never comes here; the agent hands over only exact targets of ours, with the few headers that matter.
 
 import { Hono } from "hono";
 import type { Caller } from "../../core/caller.ts";
+import { NAMESPACE_HEADER } from "../../core/control-socket.ts";
 import { headerValue, type RequestHead } from "../../core/http-message.ts";
 import type { LocalReply } from "../../core/ports.ts";
 import type { AggregateStatus } from "../../core/status.ts";
@@ -12,7 +13,8 @@ export interface LocalPorts {
     isReady(): boolean;
     /** @param tick - nanoseconds since 1970, 0 when none was sent */
     isFinished(tick: bigint): boolean;
-    errorText(): string;
+    /** What keeps this tick from being finished. */
+    errorText(tick: bigint): string;
     /** Have the host asked anew. Anyone may cause this, so the agent limits how often it really does. */
     notify(): void;
   };
@@ -24,16 +26,17 @@ export type AnswerLocally = (head: RequestHead, caller: Caller | undefined) => P
 const TARGETS: ReadonlySet<string> = new Set(["/provision", "/provision?", "/gpa-aggregated-status", "/gpa-aggregated-status?", "/health"]);
 const PASSED_HEADERS = ["metadata", "x-ms-azure-time-tick", "x-ms-azure-notify"];
 
-export function makeLocalApp({ provisioning, status }: LocalPorts): AnswerLocally {
+function makeRoutes({ provisioning, status }: LocalPorts) {
   const app = new Hono<{ Bindings: { readonly elevated: boolean } }>();
 
   app.get("/health", (context) => context.json({ ready: provisioning.isReady() }, provisioning.isReady() ? 200 : 503));
 
   app.all("/provision", (context) => {
     if (context.req.header("metadata") === undefined) return context.body(null, 400);
-    const finished = provisioning.isFinished(parseTick(context.req.header("x-ms-azure-time-tick")));
+    const tick = parseTick(context.req.header("x-ms-azure-time-tick"));
+    const finished = provisioning.isFinished(tick);
     if (context.req.header("x-ms-azure-notify") !== undefined && !finished) provisioning.notify();
-    return context.json({ finished, errorMessage: provisioning.errorText() });
+    return context.json({ finished, errorMessage: provisioning.errorText(tick) });
   });
 
   app.all("/gpa-aggregated-status", (context) => {
@@ -42,6 +45,25 @@ export function makeLocalApp({ provisioning, status }: LocalPorts): AnswerLocall
     return context.json(status());
   });
 
+  return app;
+}
+
+/**
+ * The same endpoints for the control socket, which only root may use.
+ * @param namespace - inode of the agent's network namespace; a command of another one is answered 421
+ */
+export function makeControlApp(ports: LocalPorts, namespace: string | undefined): (request: Request) => Response | Promise<Response> {
+  const app = makeRoutes(ports);
+  app.onError((_error, context) => context.body(null, 500));
+  return (request) => {
+    const asked = request.headers.get(NAMESPACE_HEADER);
+    if (asked !== null && asked !== namespace) return new Response(null, { status: 421 });
+    return app.fetch(request, { elevated: true });
+  };
+}
+
+export function makeLocalApp(ports: LocalPorts): AnswerLocally {
+  const app = makeRoutes(ports);
   return (head, caller) => {
     if (!TARGETS.has(head.target)) return undefined;
     const headers = new Headers();

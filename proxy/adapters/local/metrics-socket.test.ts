@@ -2,11 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type MetricsSocket, serveMetrics } from "./metrics-socket.ts";
+import { serveMetrics } from "./metrics-socket.ts";
+import type { UnixServer } from "./unix-socket.ts";
 
 let folder: string;
 let path: string;
-const open: MetricsSocket[] = [];
+const open: UnixServer[] = [];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "metrics-socket-"));

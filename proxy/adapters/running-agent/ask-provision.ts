@@ -1,6 +1,7 @@
 // One question to the agent that runs on this VM, for the command line. A raw connection: no proxy of the environment is looked at, and
 // nothing is loaded that a fast start would feel.
 
+import { NAMESPACE_HEADER } from "../../core/control-socket.ts";
 import { MAX_ANSWER_BYTES, type ProvisionAnswer, parseProvisionAnswer } from "../../core/provision-answer.ts";
 import { err, type Result } from "../../core/result.ts";
 
@@ -11,9 +12,12 @@ export interface AskError {
   readonly message: string;
 }
 
+/** The listener, or the control socket with the inode of the network namespace whose agent is meant, if it is known. */
+export type AgentAddress =
+  | { readonly hostname: string; readonly port: number }
+  | { readonly path: string; readonly namespace: string | undefined };
+
 export interface ProvisionQuestion {
-  readonly hostname: string;
-  readonly port: number;
   /** Nanoseconds since 1970 on this machine's clock: "finished at or after then?" */
   readonly tick: bigint;
   /** Also asks the agent to look for new orders now. */
@@ -23,14 +27,13 @@ export interface ProvisionQuestion {
 }
 
 /** Settles within the limit, whatever the other side does. Never rejects. */
-export function askProvision(question: ProvisionQuestion): Promise<Result<ProvisionAnswer, AskError>> {
-  const { hostname, port, limitMs } = question;
+export function askProvision(address: AgentAddress, question: ProvisionQuestion): Promise<Result<ProvisionAnswer, AskError>> {
   return new Promise((resolve) => {
     let connected = false;
     let done = false;
     let received = new Uint8Array(0);
     let close: (() => void) | undefined;
-    const timer = setTimeout(() => end(connected ? "does not answer" : "cannot be connected to in time"), limitMs);
+    const timer = setTimeout(() => end(connected ? "does not answer" : "cannot be connected to in time"), question.limitMs);
 
     function settle(result: Result<ProvisionAnswer, AskError>): void {
       if (done) return;
@@ -48,38 +51,41 @@ export function askProvision(question: ProvisionQuestion): Promise<Result<Provis
       settle(answer.ok ? answer : err({ connected, message: answer.error }));
     }
 
-    void Bun.connect({
-      hostname,
-      port,
-      socket: {
-        open(socket) {
-          if (done) {
-            socket.terminate();
-            return;
-          }
-          connected = true;
-          close = () => socket.terminate();
-          // Small enough for an empty socket buffer.
-          socket.write(renderQuestion(question));
-        },
-        data(_socket, bytes) {
-          if (done) return;
-          received = Buffer.concat([received, bytes.subarray(0, MAX_ANSWER_BYTES - received.length)]);
-          look(false);
-        },
-        end: () => look(true),
-        close: () => look(true),
-        error: (_socket, error) => end(`cannot be heard: ${error.message}`),
-        connectError: (_socket, error) => end(renderConnectError(error)),
+    const socket: Bun.SocketHandler = {
+      open(socket) {
+        if (done) {
+          socket.terminate();
+          return;
+        }
+        connected = true;
+        close = () => socket.terminate();
+        // Small enough for an empty socket buffer.
+        socket.write(renderQuestion(address, question));
       },
-    }).catch((error: unknown) => end(renderConnectError(error)));
+      data(_socket, bytes) {
+        if (done) return;
+        received = Buffer.concat([received, bytes.subarray(0, MAX_ANSWER_BYTES - received.length)]);
+        look(false);
+      },
+      end: () => look(true),
+      close: () => look(true),
+      error: (_socket, error) => end(`cannot be heard: ${error.message || "unknown"}`),
+      connectError: (_socket, error) => end(renderConnectError(error)),
+    };
+    const connecting =
+      "path" in address
+        ? Bun.connect({ unix: address.path, socket })
+        : Bun.connect({ hostname: address.hostname, port: address.port, socket });
+    void connecting.catch((error: unknown) => end(renderConnectError(error)));
   });
 }
 
-function renderQuestion({ hostname, port, tick, notify }: ProvisionQuestion): string {
+function renderQuestion(address: AgentAddress, { tick, notify }: ProvisionQuestion): string {
+  const namespace = "path" in address ? address.namespace : undefined;
   return [
     "GET /provision HTTP/1.1",
-    `Host: ${hostname}:${port}`,
+    `Host: ${"path" in address ? "agent" : `${address.hostname}:${address.port}`}`,
+    ...(namespace === undefined ? [] : [`${NAMESPACE_HEADER}: ${namespace}`]),
     "Metadata: true",
     `x-ms-azure-time-tick: ${tick}`,
     ...(notify ? ["x-ms-azure-notify: true"] : []),
@@ -91,5 +97,5 @@ function renderQuestion({ hostname, port, tick, notify }: ProvisionQuestion): st
 
 function renderConnectError(error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
-  return code === "ECONNREFUSED" ? "is not running: nothing listens" : `cannot be connected to: ${code}`;
+  return code === "ECONNREFUSED" || code === "ENOENT" ? "is not running: nothing listens" : `cannot be connected to: ${code}`;
 }

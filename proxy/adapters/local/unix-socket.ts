@@ -1,0 +1,102 @@
+// HTTP on a Unix socket in a folder that only root may write to. A socket that a dead process left is replaced; anything else in its
+// place, and a folder that others may write to, is refused: who can place a socket there could answer in our name.
+
+import { randomBytes } from "node:crypto";
+import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { dirname, join } from "node:path";
+import { err, ok, type Result } from "../../core/result.ts";
+
+export interface UnixServer {
+  /** Answers no more and takes the socket away. */
+  stop(): Promise<void>;
+}
+
+export interface SocketPlace {
+  readonly path: string;
+  /** Who may connect: the owner, or its group as well. */
+  readonly mode: 0o600 | 0o660;
+  /** For error texts: `cannot serve ${what} on "${path}": …`. */
+  readonly what: string;
+}
+
+const OTHERS_MAY_WRITE = 0o022;
+/** Longer than any live process takes to accept on its own socket. */
+const PROBE_LIMIT_MS = 1_000;
+/** sun_path holds this many bytes and a zero; a longer path would be cut and end up elsewhere. */
+const MAX_PATH_BYTES = 107;
+
+export async function serveUnixSocket(
+  { path, mode, what }: SocketPlace,
+  answer: (request: Request) => Response | Promise<Response>,
+): Promise<Result<UnixServer, string>> {
+  const refused = (words: string) => err(`cannot serve ${what} on "${path}": ${words}`);
+  // Made beside its place with its final mode and renamed: nobody else may connect at any moment, and stopping an old server, which
+  // removes the name it was made under, never takes a successor's socket away.
+  const made = join(dirname(path), `.${randomBytes(4).toString("hex")}`);
+  const longest = Math.max(Buffer.byteLength(path), Buffer.byteLength(made));
+  if (longest > MAX_PATH_BYTES) return refused(`found ${longest} bytes of path, want at most ${MAX_PATH_BYTES}`);
+  try {
+    const trouble = makeFolder(dirname(path)) ?? (await clearPlace(path));
+    if (trouble !== undefined) return refused(trouble);
+    const umask = process.umask(0o177);
+    let server: ReturnType<typeof Bun.serve>;
+    try {
+      server = Bun.serve({ unix: made, fetch: answer, error: () => new Response(null, { status: 500 }) });
+    } finally {
+      process.umask(umask);
+    }
+    chmodSync(made, mode);
+    renameSync(made, path);
+    const { ino } = lstatSync(path);
+    return ok({
+      stop: async () => {
+        await server.stop(true);
+        removeOwn(path, ino);
+      },
+    });
+  } catch (error) {
+    return refused(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** Makes the folder when it is missing, or says why it cannot be trusted. */
+function makeFolder(folder: string): string | undefined {
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  const stat = lstatSync(folder);
+  if (!stat.isDirectory()) return `found no directory at "${folder}"`;
+  if (stat.uid !== 0 && stat.uid !== process.geteuid?.()) return `the folder's owner is uid ${stat.uid}, want root`;
+  if ((stat.mode & OTHERS_MAY_WRITE) !== 0) return `the folder's mode is ${octal(stat.mode)}, want one that only its owner may write to`;
+  return undefined;
+}
+
+/** Lets a socket that nobody listens on be replaced, or says what is in the way. */
+async function clearPlace(path: string): Promise<string | undefined> {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  if (!found.isSocket()) return "found something else there, want a socket or nothing";
+  if (await isAnswered(path)) return "another process listens there";
+  return undefined;
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect({ path });
+  // Doubt counts as somebody: a live socket is never taken away.
+  const timer = setTimeout(() => resolve(true), PROBE_LIMIT_MS);
+  socket.once("connect", () => resolve(true));
+  socket.once("error", (error) => resolve(!("code" in error && (error.code === "ECONNREFUSED" || error.code === "ENOENT"))));
+  return promise.finally(() => {
+    clearTimeout(timer);
+    socket.destroy();
+  });
+}
+
+/** A successor may have its own socket there by now. */
+function removeOwn(path: string, inode: number): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) rmSync(path, { force: true });
+}
+
+function octal(mode: number): string {
+  return (mode & 0o7777).toString(8).padStart(4, "0");
+}

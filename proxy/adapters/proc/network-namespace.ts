@@ -1,0 +1,13 @@
+// Which network namespace this process lives in.
+
+import { readlinkSync } from "node:fs";
+import { parseNamespaceLink } from "../../core/control-socket.ts";
+
+/** Its inode; undefined where /proc does not tell. */
+export function readNetworkNamespace(): string | undefined {
+  try {
+    return parseNamespaceLink(readlinkSync("/proc/self/ns/net"));
+  } catch {
+    return undefined;
+  }
+}
