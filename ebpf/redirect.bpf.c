@@ -611,8 +611,8 @@ static __always_inline void bind_record(struct bpf_sock_ops *ctx, struct setting
 		return;
 	uid = record->real_uid;
 	redirected = !(record->flags & RECORD_DIRECT);
-	if (remove_record(&handshake, uid) && redirected)
-		count(COUNT_ACCEPTED);
+	if (remove_record(&handshake, uid))
+		count(redirected ? COUNT_ACCEPTED : COUNT_ACCEPTED_DIRECT);
 }
 
 SEC("sockops")

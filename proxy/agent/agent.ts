@@ -153,6 +153,12 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   if (!opened.ok) return err({ kind: "capability", message: opened.error });
   const redirector = opened.value;
   const redirectorMessage = `Started Redirector with eBPF maps - ${sinceStart()}`;
+  // What a full backlog keeps from being proven is no reason not to start: somebody's flood would keep us out.
+  const proven = await redirector.provesListener();
+  if (!proven.ok && proven.error.errno === undefined) {
+    redirector.leave();
+    return err({ kind: "capability", message: proven.error.message });
+  }
   timing.mark("programs");
   log.info("redirector-ready", { takeover: redirector.takeover, sinceStartMs: sinceStart() });
   if (redirector.unpinnedReason !== undefined) log.warn("executables-not-pinned", { message: redirector.unpinnedReason });

@@ -31,6 +31,8 @@ export interface RedirectCounters {
   readonly publishFailed: bigint;
   readonly cleaned: bigint;
   readonly accepted: bigint;
+  /** Connections straight to the listener that were accepted with their record. */
+  readonly acceptedDirect: bigint;
   /** Connects of sockets that are bound to another device than loopback and could not be taken from it. */
   readonly refusedDevice: bigint;
   /** Connects of users who have all the connections that they may. */
@@ -85,6 +87,11 @@ export interface Redirector extends Disposable {
   /** Reads where an accepted connection came from. The answer belongs to the socket: it is the same each time, and never another's. */
   originOf(connection: Connection): Result<ConnectionOrigin, RedirectorError>;
   counters(): Result<RedirectCounters, RedirectorError>;
+  /**
+   * Proves, by a connection to the listener, that the programs see what it accepts: its socket must have been made inside the cgroup
+   * that they are attached to. Waits up to 200 ms; the listener need not accept yet.
+   */
+  provesListener(): Promise<Result<void, RedirectorError>>;
   throttledUsers(): readonly ThrottledUser[];
   /** Has the kernel refuse this user's connects to the listener and to guarded endpoints for so long. Never root's. */
   refuseConnects(uid: number, durationMs: number): void;

@@ -136,6 +136,34 @@ test("two redirectors in two cgroups each see their own callers only", async () 
 });
 
 describe("what makes it fail, and what it says", () => {
+  test("a listening socket that was made outside of the cgroup is found out, one from inside is not", async () => {
+    const listen = () => Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const openAt = (cgroupPath: string, listenerPort: number) =>
+      unwrap(
+        openRedirector({
+          objectFile: OBJECT_FILE,
+          objectFileWithoutBtf: OBJECT_FILE_WITHOUT_BTF,
+          cgroupPath,
+          listenerPort,
+          passForeignNamespaces: false,
+          pinFolder: "",
+        }),
+      );
+    using outside = listen();
+    using cgroup = makeSubCgroup(sandbox, "listener");
+    cgroup.enter();
+    using inside = listen();
+    {
+      using redirector = openAt(cgroup.path, outside.port);
+      expect(await redirector.provesListener()).toMatchObject({
+        ok: false,
+        error: { kind: "attach-failed", message: expect.stringContaining(`made outside of the cgroup "${cgroup.path}"`) },
+      });
+    }
+    using redirector = openAt(cgroup.path, inside.port);
+    expect(await redirector.provesListener()).toEqual({ ok: true, value: undefined });
+  });
+
   const scratch = (bytes: Uint8Array) => {
     const folder = mkdtempSync(join(tmpdir(), "redirector-"));
     const path = join(folder, "object.o");

@@ -55,6 +55,7 @@ export function exposeEverything(known: Partial<MetricSources> = {}) {
       accepted: 2n,
       refusedDevice: 0n,
       refusedShare: 0n,
+      acceptedDirect: 0n,
     }),
     connections: () => 4,
     logLinesDropped: () => 0,

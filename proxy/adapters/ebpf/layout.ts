@@ -44,7 +44,7 @@ export interface MapShape {
 export const MAPS = {
   guarded: { type: HASH, keyBytes: GUARDED_KEY_BYTES, valueBytes: 4, maxEntries: MAX_GUARDED, flags: 0 },
   settings: { type: ARRAY, keyBytes: 4, valueBytes: SETTINGS_BYTES, maxEntries: 1, flags: 0 },
-  counters: { type: PERCPU_ARRAY, keyBytes: 4, valueBytes: 8, maxEntries: 10, flags: 0 },
+  counters: { type: PERCPU_ARRAY, keyBytes: 4, valueBytes: 8, maxEntries: 11, flags: 0 },
   records: { type: HASH, keyBytes: 32, valueBytes: RECORD_BYTES, maxEntries: 16_384, flags: NO_PREALLOC },
   pending: { type: ARRAY, keyBytes: 4, valueBytes: 8, maxEntries: 1026, flags: 0 },
   throttled: { type: LRU_HASH, keyBytes: 4, valueBytes: 8, maxEntries: MAX_THROTTLED, flags: 0 },

@@ -22,7 +22,11 @@ const LIBBPF_ERRNO_START = 4000;
 
 const AF_INET = 2;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
 const SOL_SOCKET = 1;
+const SO_SNDTIMEO = 21;
+/** How long a connection to the listener may take to be made. */
+const CONNECT_MS = 200;
 const SO_COOKIE = 57;
 const CLOCK_MONOTONIC = 1;
 const SO_NETNS_COOKIE = 71;
@@ -50,6 +54,7 @@ interface Functions {
   readonly connect: (fd: number, address: Uint8Array, length: number) => number;
   readonly getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array) => number;
   readonly clock_gettime: (clock: number, time: Uint8Array) => number;
+  readonly setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number;
   readonly vsnprintf: (text: Uint8Array, size: number, format: Pointer, list: Pointer) => number;
 }
 
@@ -78,6 +83,7 @@ const LIBC_DECLARATIONS = [
   "int socket(int family, int type, int protocol)",
   "int connect(int fd, const void *address, uint32_t length)",
   "int getsockopt(int fd, int level, int name, void *value, void *length)",
+  "int setsockopt(int fd, int level, int name, const void *value, uint32_t length)",
   "int clock_gettime(int clock, void *time)",
   // A va_list is passed as a pointer on x86-64 and arm64 alike, so handing one through needs no knowledge of its layout.
   "int vsnprintf(void *text, size_t size, const void *format, void *list)",
@@ -236,6 +242,20 @@ export class Libbpf {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** A TCP connection to 127.0.0.1, for the caller to close. It waits no longer than {@link CONNECT_MS} for a full backlog. */
+  connectLoopback(port: number): Result<number, RedirectorError> {
+    const call = this.#functions;
+    const fd = call.socket(AF_INET, SOCK_STREAM_CLOEXEC, 0);
+    if (fd < 0) return err(this.#failure("attach-failed", "cannot make a socket", loadKoffi().errno(), []));
+    const limit = new BigInt64Array([0n, BigInt(CONNECT_MS) * 1_000n]);
+    call.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, new Uint8Array(limit.buffer), limit.byteLength);
+    const address = new Uint8Array([AF_INET, 0, port >> 8, port & 0xff, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    if (call.connect(fd, address, address.byteLength) === 0) return ok(fd);
+    const errno = loadKoffi().errno();
+    closeSync(fd);
+    return err(this.#failure("attach-failed", `cannot connect to the listener at "127.0.0.1:${port}"`, errno, []));
   }
 
   /** The clock of the kernel programs (bpf_ktime_get_ns). Bun's own counts from the start of the process. */

@@ -1,6 +1,7 @@
 // The redirector: the kernel programs in effect on one cgroup, their maps in the agent's words, and the ways to end: take everything
 // off, or leave it to a successor. Must never guard an endpoint before the agent itself is exempt.
 
+import { closeSync } from "node:fs";
 import type { Endpoint } from "../../core/endpoint.ts";
 import type {
   Connection,
@@ -53,6 +54,10 @@ export interface AttachedRedirector extends Redirector {
 /** The longest that a connect may go on trying by default (tcp_syn_retries 6), and a little. */
 const ANCESTOR_MS = 130_000;
 
+/** How long a connection to the listener may take to be seen. */
+const PROOF_MS = 200;
+const PROOF_STEP_MS = 2;
+
 /** In the order of enum counter in redirect.h. */
 const COUNTERS = [
   "redirected",
@@ -65,6 +70,7 @@ const COUNTERS = [
   "accepted",
   "refusedDevice",
   "refusedShare",
+  "acceptedDirect",
 ] as const satisfies readonly (keyof RedirectCounters)[];
 
 const CLOSED: RedirectorError = { kind: "map-failed", message: "cannot use the redirector: it is closed" };
@@ -93,6 +99,7 @@ class KernelRedirector implements AttachedRedirector {
   readonly takeover: Attachment["takeover"];
   readonly inherited: ReadonlySet<Endpoint>;
   readonly #pinFolder: string;
+  readonly #listenerPort: number;
   readonly #cpus: number;
   #at: Attachment | undefined;
   #notPinned: string | undefined;
@@ -110,6 +117,7 @@ class KernelRedirector implements AttachedRedirector {
     this.#at = at;
     this.#cpus = cpus;
     this.#pinFolder = options.pinFolder;
+    this.#listenerPort = options.listenerPort;
     this.#notPinned = at.notPinned;
     this.#ancestors = at.ancestors;
     if (at.ancestors.length > 0) this.#ancestorTimer = setTimeout(() => this.#endAncestors(), options.ancestorMs ?? ANCESTOR_MS).unref();
@@ -172,6 +180,31 @@ class KernelRedirector implements AttachedRedirector {
     const until = new BigUint64Array([at.libbpf.monotonicNs() + BigInt(durationMs) * 1_000_000n]);
     // A connect that is not refused is accepted and closed: it costs more, and that is all.
     at.libbpf.update(at.maps.refused_until, key, new Uint8Array(until.buffer), "a user who has its share");
+  }
+
+  async provesListener(): Promise<Result<void, RedirectorError>> {
+    const at = this.#at;
+    if (at === undefined) return err(CLOSED);
+    const accepted = () => {
+      const read = this.counters();
+      return read.ok ? read.value.acceptedDirect : 0n;
+    };
+    const before = accepted();
+    const connected = at.libbpf.connectLoopback(this.#listenerPort);
+    if (!connected.ok) return connected;
+    try {
+      // The handshake is over when connect(2) returns; the listener's half of it is made a moment later.
+      for (let waited = 0; waited < PROOF_MS; waited += PROOF_STEP_MS) {
+        if (accepted() > before) return ok(undefined);
+        await Bun.sleep(PROOF_STEP_MS);
+      }
+    } finally {
+      closeSync(connected.value);
+    }
+    return err({
+      kind: "attach-failed",
+      message: `the programs do not see what the listening socket accepts: it was made outside of the cgroup "${at.cgroupPath}" that they are attached to; leave "cgroupRoot" out of the config, or run the agent without a socket unit`,
+    });
   }
 
   throttledUsers(): readonly ThrottledUser[] {

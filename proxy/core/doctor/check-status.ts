@@ -121,6 +121,8 @@ function checkCounters(counters: unknown): readonly Finding[] {
   const count = (name: string) => (typeof counters[name] === "number" ? counters[name] : 0);
   const foreign = count("refusedForeignNamespace");
   const lost = count("refusedNoStorage") + count("publishFailed");
+  const device = count("refusedDevice");
+  const share = count("refusedShare");
   return [
     foreign === 0
       ? fine("namespaces", "no connects from other network namespaces")
@@ -134,7 +136,21 @@ function checkCounters(counters: unknown): readonly Finding[] {
       : doubtful(
           "records",
           `${lost} callers could not be recorded and were refused`,
-          "the kernel ran out of memory or room: too many connections at a time?",
+          "the kernel ran out of memory, or one user has too many connections at a time: the log names it (records-throttled)",
+        ),
+    share === 0
+      ? fine("shares", "no user had all the connections that it may")
+      : doubtful(
+          "shares",
+          `${share} connects of users who had all their connections were refused`,
+          "agentDetails.crowding and the log name them",
+        ),
+    device === 0
+      ? fine("devices", "no connect of a socket that is bound to a device was refused")
+      : doubtful(
+          "devices",
+          `${device} connects of sockets that are bound to a device were refused`,
+          "this kernel lets no program take a socket from its device: do not bind it (curl --interface, SO_BINDTODEVICE)",
         ),
   ];
 }
