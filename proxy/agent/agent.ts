@@ -82,6 +82,8 @@ export interface AgentEnvironment {
   readonly executablePath: string;
   /** Starts the process that compiles a large rule set; an endpoint's name is added. */
   readonly compileCommand: readonly string[];
+  /** Starts a process that hashes executables. */
+  readonly hashCommand: readonly string[];
   /** Ends each request's line; not used for anything else. */
   readonly log: Log;
   /** Has lines of that log taken elsewhere, too. */
@@ -336,7 +338,10 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       kernelProcessId: redirector.kernelProcessId,
       // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
       ...(cgroupRoot.ok ? { cgroupRoot: cgroupRoot.value } : {}),
-      wantsExecutableHash: () => modules.isUsed() || wantsExecutableHash(keeper.snapshot().guards),
+      executableHash: {
+        wanted: () => modules.isUsed() || wantsExecutableHash(keeper.snapshot().guards),
+        command: environment.hashCommand,
+      },
     }),
     handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
     refused: (owner, direct) => {

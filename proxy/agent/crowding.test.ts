@@ -106,6 +106,6 @@ describe("crowding", () => {
     const { crowding } = setUp();
     for (let uid = 1000; uid < 3000; uid++) crowding.refused(uid);
     const { details } = crowding.part.report();
-    expect((details?.users as unknown[]).length).toBe(64);
+    expect(details?.users).toHaveLength(64);
   });
 });

@@ -22,9 +22,9 @@ describe("what is loaded", () => {
   test("for --version and --help: the command line alone", () => {
     expect(loadedWith("cli/main.ts")).toEqual([
       "cli/arguments.ts",
-      "cli/compile-command.ts",
       "cli/exit-code.ts",
       "cli/main.ts",
+      "cli/own-command.ts",
       "cli/version.ts",
     ]);
   });

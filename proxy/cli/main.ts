@@ -2,8 +2,8 @@
 // What only the daemon needs is imported only there, so that --version and --help start fast and load neither eBPF nor policy code.
 
 import { type Command, parseArguments } from "./arguments.ts";
-import { COMPILE_ITEM_COMMAND } from "./compile-command.ts";
 import { EXIT } from "./exit-code.ts";
+import { COMPILE_ITEM_COMMAND, HASH_FILES_COMMAND } from "./own-command.ts";
 import { VERSION } from "./version.ts";
 
 const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests to Azure's metadata services
@@ -37,6 +37,7 @@ const TOOLS: Readonly<Record<string, () => Promise<Tool>>> = {
   policy: async () => (await import("./policy.ts")).policy,
   module: async () => (await import("./module.ts")).module,
   [COMPILE_ITEM_COMMAND]: async () => (await import("./compile-item.ts")).compileItemForDaemon,
+  [HASH_FILES_COMMAND]: async () => (await import("./hash-files.ts")).hashFilesForDaemon,
 };
 
 if (import.meta.main) {

@@ -8,10 +8,10 @@ import { type Config, parseConfig, renderConfigError } from "../agent/config.ts"
 import { type Logs, openLogs } from "../agent/log-outputs.ts";
 import { isRedirectLeft } from "../agent/takeover.ts";
 import { err, type Result } from "../core/result.ts";
-import { compileItemCommand } from "./compile-command.ts";
 import { whenEnterIsPressed } from "./console.ts";
 import { EXIT } from "./exit-code.ts";
 import { findConfig } from "./find-config.ts";
+import { COMPILE_ITEM_COMMAND, HASH_FILES_COMMAND, ownCommand } from "./own-command.ts";
 
 const EXIT_FOR = { listener: EXIT.temporary, held: EXIT.temporary, capability: EXIT.capability, defect: EXIT.software } as const;
 const WITHOUT_AGENT =
@@ -68,7 +68,8 @@ export async function run(version: string, configPath: string | undefined, isCon
   started = await startAgent(loaded.config, {
     version,
     executablePath: process.execPath,
-    compileCommand: compileItemCommand(),
+    compileCommand: ownCommand(COMPILE_ITEM_COMMAND),
+    hashCommand: ownCommand(HASH_FILES_COMMAND),
     log,
     addLogOutput: logs.add,
     logLinesDropped: logs.dropped,

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { compileItemApart } from "../../proxy/adapters/policy/compile-item.ts";
-import { COMPILE_ITEM_COMMAND } from "../../proxy/cli/compile-command.ts";
+import { COMPILE_ITEM_COMMAND } from "../../proxy/cli/own-command.ts";
 import { canonicalise } from "../../proxy/core/canonical-request.ts";
 import type { Policy } from "../../proxy/core/ports.ts";
 import { parseRuleItem } from "../../proxy/core/rules.ts";

@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "nod
 import { dirname, join } from "node:path";
 import { findCgroupRoot } from "../../proxy/adapters/ebpf/cgroup.ts";
 import { makeIdentify } from "../../proxy/adapters/proc/identify.ts";
+import { HASH_FILES_COMMAND, ownCommand } from "../../proxy/cli/own-command.ts";
 import type { AuditRecord } from "../../proxy/core/caller.ts";
 import { openWorkshop, pinnedRecord, type Workshop } from "../support/pinned-process.ts";
 import { requireSandbox } from "../support/sandbox.ts";
@@ -17,7 +18,11 @@ const root = found.value;
 const PEER = { address: "127.0.0.1", port: 40_000 };
 
 let wanted = true;
-const identify = makeIdentify({ kernelProcessId: process.pid, cgroupRoot: root, wantsExecutableHash: () => wanted });
+const identify = makeIdentify({
+  kernelProcessId: process.pid,
+  cgroupRoot: root,
+  executableHash: { wanted: () => wanted, command: ownCommand(HASH_FILES_COMMAND) },
+});
 
 let shop: Workshop;
 const made: string[] = [];

@@ -110,6 +110,67 @@ describe("many callers", () => {
   });
 });
 
+describe("what the caller chooses", () => {
+  /** Processor time of the agent for one identification, microseconds: the least of several rounds. */
+  async function costOf(pid: number): Promise<number> {
+    const record = pinnedRecord(pid);
+    const rounds: number[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      const before = process.cpuUsage();
+      for (let count = 0; count < 100; count += 1) await identify(record, "imds", PEER);
+      const { user, system } = process.cpuUsage(before);
+      rounds.push((user + system) / 100);
+    }
+    return Math.min(...rounds);
+  }
+
+  test(
+    "T-163: thousands of threads make no identification longer",
+    async () => {
+      const start = async (threads: number) => {
+        const code = `
+import os, threading, time
+threading.stack_size(65536)
+for n in range(${threads}): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+os.write(1, b"ready")
+time.sleep(600)`;
+        const child = Bun.spawn(["python3", "-c", code], { stdout: "pipe" });
+        await child.stdout.getReader().read();
+        return child;
+      };
+      const [one, many] = [await start(0), await start(6000)];
+      try {
+        // Before, the sum over the threads cost several times the rest.
+        expect((await costOf(many.pid)) / (await costOf(one.pid))).toBeLessThan(2);
+      } finally {
+        for (const child of [one, many]) {
+          child.kill("SIGKILL");
+          await child.exited;
+        }
+      }
+    },
+    SLOW_MS,
+  );
+
+  test(
+    "T-163: thousands of mounts neither hide which file runs nor are read",
+    async () => {
+      // The file system of the program is the last in the list, and stat tells another device than the kernel's.
+      const mounts = `mount -t tmpfs none ${shop.folder}; cd ${shop.folder}; mkdir a l u w m; cp /bin/sleep l/low
+        mount -t tmpfs lower l; cp /bin/sleep l/low; mkdir s; mount -t tmpfs up s; mkdir s/u s/w
+        python3 -c 'import ctypes; c = ctypes.CDLL(None); [c.mount(b"l", b"a", None, 4096, None) for n in range(4000)]'
+        mount -t overlay none -o lowerdir=l,upperdir=s/u,workdir=s/w m; exec ${shop.folder}/m/low 60`;
+      const program = `${shop.folder}/m/low`;
+      const pid = await shop.start(["unshare", "--mount", "--propagation", "private", "sh", "-ec", mounts], program);
+      await untilRuns(pid, program);
+      const found = programOf(await identify(pinnedRecord(pid), "imds", PEER));
+      expect(found.commandLine).toBe(`${program} 60`);
+      expect(found.doubts).toEqual([`the executable "${program}" is not there in the agent's mount namespace`]);
+    },
+    SLOW_MS,
+  );
+});
+
 /** A program at a path that leads to another file where the agent looks. */
 async function startHidden(): Promise<number> {
   const script = `mount -t tmpfs none ${shop.folder}; cp /bin/sleep ${path}; exec ${path} 60`;

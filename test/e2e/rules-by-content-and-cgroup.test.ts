@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findCgroupRoot } from "../../proxy/adapters/ebpf/cgroup.ts";
@@ -61,6 +61,20 @@ describe("the content of an executable", () => {
     expect([await ask(CURL), await ask(copy), await ask(changed)]).toEqual([200, 200, 403]);
     const line = await world.agent.line("request-denied", ({ processFullPath }) => processFullPath === changed);
     expect(line.exeSha256).toBe(createHash("sha256").update(readFileSync(changed)).digest("hex"));
+  });
+
+  test("T-166: is hashed beside the agent, and the reason is told where a program is too large", async () => {
+    const large = join(folder, "large");
+    copyFileSync(CURL, large);
+    truncateSync(large, 600 * 1024 * 1024);
+    await grant({ exeSha256: [HASH] });
+    expect([await ask(large), await ask(CURL)]).toEqual([403, 200]);
+    const line = await world.agent.line("request-denied", ({ processFullPath }) => processFullPath === large);
+    expect(line.exeSha256).toBeUndefined();
+    expect(JSON.stringify(line)).toContain("is larger than 536870912 bytes and so has no hash");
+    const children = readFileSync(`/proc/${world.agent.pid}/task/${world.agent.pid}/children`, "utf8").trim().split(" ");
+    const commands = children.map((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(1, 3).join(" "));
+    expect(commands).toContain("hash-files-for-daemon root");
   });
 
   test("is not looked at when no rule asks", async () => {

@@ -14,7 +14,7 @@ function fakeDatabase() {
       if (uid === 500) return err("cannot look up user id 500: error 5");
       if (uid === 501) throw new Error("broken");
       if (uid === 999) return NEVER;
-      return ok({ name: `user${uid}`, nameBytes: new Uint8Array(), gid: uid });
+      return ok({ uid, name: `user${uid}`, nameBytes: new Uint8Array(), gid: uid });
     },
     async groupIds(user) {
       if (user.gid === 998) return NEVER;
@@ -110,6 +110,18 @@ describe("accounts", () => {
     expect(asked).toEqual([]);
     await accountOf(2);
     expect(asked).toEqual([2]);
+  });
+
+  test("T-165: root is never forgotten, nor refused, for a user with many ids", async () => {
+    const { accountOf, asked } = setUp({ capacity: 2, deadlineMs: 5 });
+    for (const uid of [0, 1, 2, 3, 4]) await accountOf(uid);
+    asked.length = 0;
+    await accountOf(0);
+    expect(asked).toEqual([]);
+    const full = setUp({ capacity: 1, deadlineMs: 5 });
+    const hanging = full.accountOf(999);
+    expect((await full.accountOf(0)).userName).toBe("user0");
+    await hanging;
   });
 
   test("does not let look-ups that hang pile up", async () => {

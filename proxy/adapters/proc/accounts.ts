@@ -3,7 +3,10 @@
 
 import type { Result } from "../../core/result.ts";
 
+const ROOT = 0;
+
 export interface UserEntry {
+  readonly uid: number;
   readonly name: string;
   /** The name as the database wrote it, without a NUL. */
   readonly nameBytes: Uint8Array;
@@ -15,7 +18,8 @@ export interface UserEntry {
 export interface AccountDatabase {
   user(uid: number): Promise<Result<UserEntry | undefined, string>>;
   groupIds(user: UserEntry): Promise<Result<readonly number[], string>>;
-  groupName(gid: number): Promise<Result<string | undefined, string>>;
+  /** @param uid - on whose behalf: users share what the database can do at a time */
+  groupName(gid: number, uid: number): Promise<Result<string | undefined, string>>;
 }
 
 export interface Account {
@@ -34,7 +38,7 @@ export interface AccountOptions {
   readonly positiveMs?: number;
   /** How long a missing account or a failed look-up is used. Default 5 s. */
   readonly negativeMs?: number;
-  /** Entries kept; the one not used for longest goes first. Default 1024. */
+  /** Entries kept; the one not used for longest goes first, root's never. Default 1024. */
   readonly capacity?: number;
   /** How long a request waits for the database. Default 2 s. */
   readonly deadlineMs?: number;
@@ -65,7 +69,8 @@ export function makeAccounts(options: AccountOptions): AccountOf {
     remembered.set(uid, { account, untilMs: nowMs() + (account.doubts.length === 0 ? positiveMs : negativeMs) });
     for (const oldest of remembered.keys()) {
       if (remembered.size <= capacity) break;
-      remembered.delete(oldest);
+      // One user may have tens of thousands of ids; root's name is not what makes room for them.
+      if (oldest !== ROOT) remembered.delete(oldest);
     }
   }
 
@@ -93,7 +98,7 @@ export function makeAccounts(options: AccountOptions): AccountOf {
     }
     const running = lookups.get(uid);
     // Every unknown user id starts at most one look-up, and all of them together are bounded like the entries.
-    if (running === undefined && lookups.size >= capacity)
+    if (running === undefined && uid !== ROOT && lookups.size >= capacity)
       return unknownAccount(`cannot look up user id ${uid}: too many look-ups are waiting`);
     const lookup = running ?? begin(uid);
     const leftMs = lookup.startedMs + deadlineMs - nowMs();
@@ -117,7 +122,7 @@ async function askDatabase(database: AccountDatabase, uid: number, progress: { u
   const userGroups = new Set<string>();
   const doubts: string[] = [];
   for (const gid of gids.value) {
-    const name = await database.groupName(gid);
+    const name = await database.groupName(gid, uid);
     if (!name.ok) doubts.push(name.error);
     else if (name.value !== undefined && name.value !== "") userGroups.add(name.value);
   }

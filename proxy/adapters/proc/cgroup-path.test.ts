@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { err } from "../../core/result.ts";
 import { makeCgroupPaths, parseCgroupPath } from "./cgroup-path.ts";
+import { makeLane } from "./lane.ts";
 
 describe("parseCgroupPath", () => {
   test.each([
@@ -29,9 +30,10 @@ describe("parseCgroupPath", () => {
 });
 
 describe("makeCgroupPaths", () => {
-  test.each(["/tmp", "/proc/self", "/no/such/folder"])("knows nothing when %s is taken for the hierarchy", (root) => {
-    const pathOf = makeCgroupPaths(root);
+  test.each(["/tmp", "/proc/self", "/no/such/folder"])("knows nothing when %s is taken for the hierarchy", async (root) => {
+    const pathOf = makeCgroupPaths(root, makeLane({ places: 1, limitMs: 30_000, maxWaiting: 1 }));
     const found = err(`cgroup paths are unknown: "${root}" is not the root of the whole cgroup2 hierarchy`);
-    for (const id of [0n, 1n, 42n]) expect(pathOf(id, process.pid, process.pid)).toEqual(found);
+    const { pid } = process;
+    for (const cgroupId of [0n, 1n, 42n]) expect(await pathOf({ cgroupId, processId: pid, threadId: pid, realUid: 0 })).toEqual(found);
   });
 });

@@ -1,11 +1,10 @@
 // The start of a command line, for logs only. The process chooses and may rewrite it at any time, so nothing is decided
 // from it; secrets are taken out before it goes anywhere.
 
-import { closeSync, openSync, read } from "node:fs";
 import { redactSecrets } from "../../core/redact.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { Lane } from "./lane.ts";
-import type { ProcessHandle } from "./process.ts";
+import { type ProcessHandle, readStart } from "./process.ts";
 
 /** In UTF-16 units; a character is never cut in two. */
 export const MAX_COMMAND_LINE = 1024;
@@ -20,31 +19,17 @@ const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
  * Reads the command line of a held process.
+ * @param userId - whose share of the lane it takes
  * @param lane - the kernel takes a lock of the process, which that process can hold for as long as it likes (a large fork,
  *   an unmap that waits for its own FUSE server): the read must not happen on the event loop
  */
-export async function readCommandLine(process: ProcessHandle, lane: Lane): Promise<Result<string, string>> {
+export async function readCommandLine(process: ProcessHandle, userId: number, lane: Lane): Promise<Result<string, string>> {
   const unreadable = `cannot read the command line of process ${process.pid}`;
   const bytes = Buffer.allocUnsafe(READ_BYTES);
-  const outcome = await lane.run<number | undefined>((done) => startRead(`${process.folder}/cmdline`, bytes, done));
+  const outcome = await readStart(`${process.folder}/cmdline`, bytes, userId, lane);
   if (!outcome.ok) return err(`${unreadable}: it does not answer`);
   if (outcome.value === undefined) return err(unreadable);
   return ok(commandLineText(bytes.subarray(0, outcome.value), outcome.value === READ_BYTES));
-}
-
-/** Opens and closes within the call, so that a read that never starts holds nothing. */
-function startRead(path: string, target: Buffer, done: (length: number | undefined) => void): void {
-  let descriptor: number;
-  try {
-    descriptor = openSync(path, "r");
-  } catch {
-    done(undefined);
-    return;
-  }
-  read(descriptor, target, 0, target.length, 0, (failure, length) => {
-    closeSync(descriptor);
-    done(failure === null ? length : undefined);
-  });
 }
 
 /**

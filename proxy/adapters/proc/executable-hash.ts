@@ -1,121 +1,142 @@
 // SHA-256 of the file that a process runs. The file is reached through the process, never through a path, and must be the
-// one that was proven to be the pinned executable. Each content is read once, in small pieces, beside the requests: a file
-// system that hangs costs a hash, never a request of somebody else.
+// one that was proven to be the pinned executable. Each content is read once, by another process and in shares of the users: what
+// one user's programs cost, in size, number or time, costs no other user a hash and nobody a request.
 
-import { createHash } from "node:crypto";
-import { closeSync, constants, openSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, openSync } from "node:fs";
 import type { ExecutableId } from "../../core/caller.ts";
+import { makeFairSlots } from "../../core/fair-slots.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { RunningExecutable } from "./executable.ts";
+import { type FileHash, type HashProcess, makeHashProcess } from "./hash-process.ts";
 import { sameNumbers } from "./inode.ts";
-import { type LaneOptions, makeLane } from "./lane.ts";
+import { type Lane, makeLane } from "./lane.ts";
 import { type FileStamp, O_CLOEXEC, O_PATH, stampOf } from "./libc.ts";
 import type { ProcessHandle } from "./process.ts";
 
 export interface HashOptions {
   /** Wall clock, milliseconds since 1970: compared with the change times of files. */
   readonly nowMs: () => number;
+  /** Starts a process that hashes files ({@link serveHashes}); a word for whom is added. */
+  readonly command: readonly string[];
   /** Larger files have no hash. Default 512 MiB. */
   readonly maxFileBytes?: number;
   /** For everything from waiting for a place to the last byte. Default 5000. */
   readonly limitMs?: number;
+  /** How long a process may have nothing to do. Default 10 s. */
+  readonly idleMs?: number;
+  /** Hashes remembered, in places that users share; of the user with the most, that of the smallest file gives way. Default 512. */
+  readonly maxKnown?: number;
 }
 
 export interface HashQuestion {
   readonly process: ProcessHandle;
+  /** Of the caller: whose share it takes. */
+  readonly userId: number;
   /** As {@link readExecutable} found it. */
   readonly executable: RunningExecutable;
   readonly pinned: ExecutableId;
-  /** The file is also reachable by its path. Others are read one at a time, so that they do not hold up these. */
-  readonly reachable: boolean;
 }
 
 /** Lower-case hex, or why it is unknown. */
 export type HashExecutable = (question: HashQuestion) => Promise<Result<string, string>>;
 
+/** For whom a process hashes: root's has work of root's only, and is not made to wait for processors either. */
+export type HashSide = "root" | "others";
+
 const MAX_FILE_BYTES = 512 * 1024 * 1024;
 const LIMIT_MS = 5_000;
+const IDLE_MS = 10_000;
 const MAX_WAITING = 256;
-/** Hashing one piece holds the event loop for a fraction of a millisecond. */
-const PIECE_BYTES = 256 * 1024;
-const MAX_KNOWN = 256;
+/** Files that are read side by side, by each process. */
+const PLACES = 8;
+const MAX_KNOWN = 512;
 /** Two changes within one tick of the kernel's clock leave one time: what changed just now is read again next time. */
 const SETTLED_NS = 2_000_000_000n;
-/** Without O_NONBLOCK, opening a file with a lease on it would wait for the lease's holder. */
-const OPEN_TO_READ = constants.O_RDONLY | constants.O_NONBLOCK | O_CLOEXEC;
 
-interface Abort {
-  aborted: boolean;
+interface Known {
+  readonly hash: string;
+  readonly sizeBytes: number;
+}
+
+interface Side {
+  readonly lane: Lane;
+  readonly process: HashProcess;
 }
 
 export function makeExecutableHashes(options: HashOptions): HashExecutable {
-  const { nowMs, maxFileBytes = MAX_FILE_BYTES, limitMs = LIMIT_MS } = options;
-  const lane = (places: number): LaneOptions => ({ places, limitMs, maxWaiting: MAX_WAITING });
-  const lanes = { reachable: makeLane(lane(2)), other: makeLane(lane(1)) };
-  const known = new Map<string, string>();
-  /** Being read now, and what comes of it. A file that hangs stays here, so that it is not read a second time. */
+  const { nowMs, command, maxFileBytes = MAX_FILE_BYTES, limitMs = LIMIT_MS, idleMs = IDLE_MS, maxKnown = MAX_KNOWN } = options;
+  const side = (name: HashSide, perUser: number): Side => ({
+    lane: makeLane({ places: PLACES, limitMs, maxWaiting: MAX_WAITING, perUser }),
+    process: makeHashProcess({ command: [...command, name], idleMs }),
+  });
+  // One file of a user at a time: what it hashes in turn never stands before another user's.
+  const sides: Readonly<Record<HashSide, Side>> = { root: side("root", PLACES), others: side("others", 1) };
+  const known = makeFairSlots<Known>(maxKnown, ({ sizeBytes }) => sizeBytes);
+  /** Being read now, by user and content: nobody waits in the queue of another user. */
   const reading = new Map<string, Promise<Result<string, string>>>();
 
-  return async ({ process, executable, pinned, reachable }) => {
+  return async ({ process, userId, executable, pinned }) => {
     const descriptor = openRunning(process);
     if (descriptor === undefined) return err(`cannot open the executable of process ${process.pid}`);
     const stamp = stampOf(descriptor);
-    const trouble =
+    const doubt =
       stamp === undefined || !sameNumbers(stamp, executable.numbers)
         ? `the executable of process ${process.pid} changed before it was hashed`
         : stamp.sizeBytes > BigInt(maxFileBytes)
-          ? `the executable of process ${process.pid} is too large to be hashed: found ${stamp.sizeBytes} bytes, want at most ${maxFileBytes}`
+          ? `the executable of process ${process.pid} is larger than ${maxFileBytes} bytes and so has no hash: found ${stamp.sizeBytes} bytes`
           : undefined;
-    if (stamp === undefined || trouble !== undefined) {
+    if (stamp === undefined || doubt !== undefined) {
       closeSync(descriptor);
-      return err(trouble ?? "");
+      return err(doubt ?? "");
     }
     const key = [pinned.device, pinned.inode, pinned.inodeGeneration, ...Object.values(stamp)].join(":");
     const before = known.get(key);
-    const running = reading.get(key);
+    const readingKey = `${userId} ${key}`;
+    const running = reading.get(readingKey);
     if (before !== undefined || running !== undefined) {
       closeSync(descriptor);
-      return before === undefined ? (running ?? err("")) : ok(before);
+      return before === undefined ? (running ?? err("")) : ok(before.hash);
     }
-    const fresh = start(descriptor, stamp, key, reachable ? "reachable" : "other");
-    reading.set(key, fresh);
+    const fresh = start(descriptor, stamp, userId).then((result) => {
+      closeSync(descriptor);
+      reading.delete(readingKey);
+      if (result.ok && result.value.settled && known.get(key) === undefined)
+        known.add(key, String(userId), { hash: result.value.hash, sizeBytes: Number(stamp.sizeBytes) });
+      return result.ok ? ok(result.value.hash) : result;
+    });
+    reading.set(readingKey, fresh);
     return fresh;
   };
 
-  /** Owns the descriptor from here on. */
-  async function start(descriptor: number, stamp: FileStamp, key: string, by: keyof typeof lanes): Promise<Result<string, string>> {
+  /** The descriptor must stay open until the promise is fulfilled. */
+  async function start(
+    descriptor: number,
+    stamp: FileStamp,
+    userId: number,
+  ): Promise<Result<{ readonly hash: string; readonly settled: boolean }, string>> {
     const settled = stamp.changedNs + SETTLED_NS < BigInt(Math.trunc(nowMs())) * 1_000_000n;
-    const abort: Abort = { aborted: false };
-    let started = false;
-    const leave = () => {
-      closeSync(descriptor);
-      reading.delete(key);
-    };
-    const hashed = await lanes[by].run<Result<string, string>>((done) => {
-      started = true;
-      void readHash(descriptor, stamp, abort)
-        .catch((cause: unknown) => err(`cannot read the executable: ${cause instanceof Error ? cause.message : String(cause)}`))
-        .then((result) => {
-          leave();
-          done(result);
-        });
+    const { lane, process } = sides[userId === 0 ? "root" : "others"];
+    let giveUp: (() => void) | undefined;
+    let leave: ((found: Result<FileHash, string>) => void) | undefined;
+    const hashed = await lane.run<Result<FileHash, string>>(userId, (done) => {
+      leave = done;
+      giveUp = process.start(descriptor, Number(stamp.sizeBytes), done);
     });
-    if (!started) leave();
     if (!hashed.ok) {
-      abort.aborted = true;
-      return err(`the executable could not be hashed within ${limitMs} ms`);
+      // Its process is ended with the last file that it reads, so the place is free.
+      giveUp?.();
+      leave?.(err("given up"));
+      return err(
+        hashed.error === "late"
+          ? `the executable could not be hashed within ${limitMs} ms`
+          : "the executable could not be hashed: too many of this user wait, or one hangs",
+      );
     }
-    if (hashed.value.ok && settled) remember(key, hashed.value.value);
-    return hashed.value;
-  }
-
-  function remember(key: string, hash: string): void {
-    for (const oldest of known.keys()) {
-      if (known.size < MAX_KNOWN) break;
-      known.delete(oldest);
-    }
-    known.set(key, hash);
+    if (!hashed.value.ok) return hashed.value;
+    const { lengthBytes, sha256 } = hashed.value.value;
+    const after = stampOf(descriptor);
+    const same = after !== undefined && BigInt(lengthBytes) === stamp.sizeBytes && sameStamp(after, stamp);
+    return same ? ok({ hash: sha256, settled }) : err("the executable changed while it was hashed");
   }
 }
 
@@ -124,28 +145,6 @@ function openRunning(process: ProcessHandle): number | undefined {
     return openSync(`${process.folder}/exe`, O_PATH | O_CLOEXEC);
   } catch {
     return undefined;
-  }
-}
-
-/** Opens the very file behind the descriptor and reads it to its end. What changed meanwhile has no hash. */
-async function readHash(descriptor: number, stamp: FileStamp, abort: Abort): Promise<Result<string, string>> {
-  const file = await open(`/proc/self/fd/${descriptor}`, OPEN_TO_READ);
-  try {
-    const hash = createHash("sha256");
-    const piece = Buffer.allocUnsafe(PIECE_BYTES);
-    let length = 0n;
-    while (length <= stamp.sizeBytes) {
-      if (abort.aborted) return err("given up");
-      const { bytesRead } = await file.read(piece, 0, PIECE_BYTES, null);
-      if (bytesRead === 0) break;
-      hash.update(piece.subarray(0, bytesRead));
-      length += BigInt(bytesRead);
-    }
-    const after = stampOf(file.fd);
-    const same = after !== undefined && length === stamp.sizeBytes && sameStamp(after, stamp);
-    return same ? ok(hash.digest("hex")) : err("the executable changed while it was hashed");
-  } finally {
-    await file.close();
   }
 }
 

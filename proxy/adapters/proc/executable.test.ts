@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readdirSync, realpathSync } from "node:fs";
 import { err, ok } from "../../core/result.ts";
 import { provePath, type RunningExecutable, readExecutable } from "./executable.ts";
+import { makeKernelNumbers } from "./inode.ts";
 import { type Lane, makeLane } from "./lane.ts";
 import { numbersOf, O_PATH, openWaiting } from "./libc.ts";
 import { openProcess } from "./process.ts";
@@ -9,6 +10,7 @@ import { openProcess } from "./process.ts";
 const lane = makeLane({ places: 1, limitMs: 30_000, maxWaiting: 1 });
 /** Stands for a file system that does not answer. */
 const stuck: Lane = { run: async () => err("late") };
+const USER = 1000;
 const own = realpathSync(process.execPath);
 
 function running(path: string, text: string | undefined): RunningExecutable {
@@ -22,7 +24,7 @@ function running(path: string, text: string | undefined): RunningExecutable {
 
 describe("provePath", () => {
   test("believes a path that leads to the same file", async () => {
-    expect(await provePath(running(own, own), lane)).toEqual(ok(own));
+    expect(await provePath(running(own, own), USER, lane)).toEqual(ok(own));
   });
 
   test.each([
@@ -37,17 +39,19 @@ describe("provePath", () => {
     ["of a file that is gone", `${own} (deleted)`, "is not there"],
     ["longer than a path may be", `/${"x/".repeat(4096)}`, "is not there"],
   ])("refuses a path %s", async (_, text, why) => {
-    const proof = await provePath(running(own, text), lane);
+    const proof = await provePath(running(own, text), USER, lane);
     expect(proof).toEqual(err(expect.stringContaining(why)));
   });
 
   test("does not take two files for one because their file system tells no numbers", async () => {
-    expect((await provePath({ numbers: { device: 1, inode: 0n }, text: own }, lane)).ok).toBe(false);
+    expect((await provePath({ numbers: { device: 1, inode: 0n }, text: own }, USER, lane)).ok).toBe(false);
   });
 
   test("does not wait for a file system that does not answer", async () => {
     const uncached = `/proc/${process.pid}/task/${process.pid}/fdinfo/no-such-${Date.now()}`;
-    expect(await provePath(running(own, uncached), stuck)).toEqual(err(`cannot look up "${uncached}": the file system does not answer`));
+    expect(await provePath(running(own, uncached), USER, stuck)).toEqual(
+      err(`cannot look up "${uncached}": the file system does not answer`),
+    );
   });
 });
 
@@ -62,16 +66,21 @@ describe("openWaiting", () => {
 });
 
 describe("readExecutable", () => {
-  test("finds the pinned file by its numbers, else says that the program is another, and leaves nothing open", () => {
+  test("finds the pinned file by its numbers, else says that the program is another, and leaves nothing open", async () => {
     const { numbers } = running(own, own);
+    const kernelNumbersOf = makeKernelNumbers(lane);
+    // The first comparison opens what later ones use again.
+    const opened = openSync(own, O_PATH);
+    expect(await kernelNumbersOf(opened, USER)).toBeDefined();
+    closeSync(opened);
     const before = readdirSync("/proc/self/fd").length;
     {
       const held = openProcess(process.pid);
       if (!held.ok) throw new Error(held.error);
       using self = held.value;
       const pinned = { ...numbers, inodeGeneration: 0 };
-      expect(readExecutable(self, pinned)).toEqual(ok({ numbers, text: own }));
-      const other = readExecutable(self, { ...pinned, inode: pinned.inode + 1n });
+      expect(await readExecutable(self, pinned, USER, kernelNumbersOf)).toEqual(ok({ numbers, text: own }));
+      const other = await readExecutable(self, { ...pinned, inode: pinned.inode + 1n }, USER, kernelNumbersOf);
       expect(other).toEqual(err(`process ${process.pid} runs another program than when it connected`));
     }
     expect(readdirSync("/proc/self/fd").length).toBe(before);

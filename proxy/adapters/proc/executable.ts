@@ -4,7 +4,7 @@
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import type { ExecutableId } from "../../core/caller.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { isPinned, sameNumbers } from "./inode.ts";
+import { isPinned, type KernelNumbersOf, sameNumbers } from "./inode.ts";
 import type { Lane } from "./lane.ts";
 import { type FileNumbers, numbersOf, O_CLOEXEC, O_PATH, openIfCached, openWaiting } from "./libc.ts";
 import type { ProcessHandle } from "./process.ts";
@@ -20,9 +20,16 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Opens /proc/PID/exe without asking its file system (O_PATH) and compares it with what the kernel pinned.
+ * @param userId - whose share of `kernelNumbersOf` it takes
  * @param known - an earlier answer for the same process: its numbers are enough then
  */
-export function readExecutable(process: ProcessHandle, pinned: ExecutableId, known?: RunningExecutable): Result<RunningExecutable, string> {
+export async function readExecutable(
+  process: ProcessHandle,
+  pinned: ExecutableId,
+  userId: number,
+  kernelNumbersOf: KernelNumbersOf,
+  known?: RunningExecutable,
+): Promise<Result<RunningExecutable, string>> {
   let descriptor: number;
   try {
     descriptor = openSync(`${process.folder}/exe`, O_PATH | O_CLOEXEC);
@@ -35,8 +42,7 @@ export function readExecutable(process: ProcessHandle, pinned: ExecutableId, kno
     const numbers = numbersOf(descriptor);
     if (numbers === undefined) return err(`cannot read the executable of process ${process.pid}`);
     if (known !== undefined && sameNumbers(known.numbers, numbers)) return ok(known);
-    const mountinfos = [`${process.folder}/mountinfo`, "/proc/self/mountinfo"];
-    if (!isPinned(descriptor, numbers, pinned, mountinfos))
+    if (!(await isPinned(descriptor, numbers, pinned, userId, kernelNumbersOf)))
       return err(`process ${process.pid} runs another program than when it connected`);
     // Read from the descriptor, not from the process: it names the file just compared even if the process execs now.
     return ok({ numbers, text: known === undefined ? linkText(descriptor) : known.text });
@@ -57,15 +63,17 @@ function linkText(descriptor: number): string | undefined {
  * The path of the executable, if that path leads to the same file in the agent's own mount namespace. Symbolic links in it
  * are not followed: the kernel's text has none. A deleted file's text ends in " (deleted)" and so leads nowhere, unless a
  * file of exactly that name is a link to the same inode, and then the path is true.
+ * @param userId - whose share of the lane it takes
  * @param lane - used when the kernel would have to ask a file system or an automounter, which may hang
  */
-export async function provePath(executable: RunningExecutable, lane: Lane): Promise<Result<string, string>> {
+export async function provePath(executable: RunningExecutable, userId: number, lane: Lane): Promise<Result<string, string>> {
   const { text } = executable;
   if (text === undefined) return err("the path of the executable is too long or not valid UTF-8");
   if (!text.startsWith("/")) return err(`the executable "${text}" has no path`);
   let opened: number | "would-wait" | "absent" = openIfCached(text);
   if (opened === "would-wait") {
     const waited = await lane.run<number | undefined>(
+      userId,
       (done) => openWaiting(text, done),
       (late) => late !== undefined && closeSync(late),
     );

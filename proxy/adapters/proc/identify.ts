@@ -10,6 +10,7 @@ import { type CgroupPathOf, makeCgroupPaths } from "./cgroup-path.ts";
 import { readCommandLine } from "./command-line.ts";
 import { provePath, readExecutable } from "./executable.ts";
 import { type HashExecutable, makeExecutableHashes } from "./executable-hash.ts";
+import { type KernelNumbersOf, makeKernelNumbers } from "./inode.ts";
 import { type Lane, makeLane } from "./lane.ts";
 import { openAccountDatabase } from "./nss.ts";
 import { checkStartTime, openProcess } from "./process.ts";
@@ -23,13 +24,24 @@ export interface IdentifyOptions {
   readonly accountOf?: AccountOf;
   /** Where the root of the cgroup2 hierarchy is mounted. Without it no caller has a cgroup path. */
   readonly cgroupRoot?: string;
-  /** Whether the policies in force look at the content of executables; asked for each connection. Default: they do not. */
-  readonly wantsExecutableHash?: () => boolean;
+  /** Default: no caller has a hash. */
+  readonly executableHash?: {
+    /** Whether the policies in force look at the content of executables; asked for each connection. */
+    readonly wanted: () => boolean;
+    /** Starts a process that hashes files ({@link serveHashes}). */
+    readonly command: readonly string[];
+  };
 }
 
 /** What hangs here costs a command line in a log: no request waits long for that. */
-const COMMAND_LINE_LANE = { places: 2, limitMs: 100, maxWaiting: 4096 };
-const PATH_LANE = { places: 1, limitMs: 2_000, maxWaiting: 256 };
+const COMMAND_LINE_LANE = { places: 3, limitMs: 100, maxWaiting: 4096 };
+/**
+ * File systems that are asked. Together with command lines and account look-ups, which can hang as well, this leaves a quarter of
+ * the helper threads (native/thread-pool.ts) to everything else.
+ */
+const FILE_LANE = { places: 3, limitMs: 2_000, maxWaiting: 256 };
+/** Kernel memory: a lock may be contended, but nothing hangs. */
+const PROC_LANE = { places: 4, limitMs: 2_000, maxWaiting: 4096 };
 
 interface Program {
   readonly path: string | undefined;
@@ -40,18 +52,44 @@ interface Program {
 
 interface Ways {
   readonly commandLine: Lane;
-  readonly path: Lane;
+  readonly file: Lane;
+  readonly proc: Lane;
+  readonly kernelNumbersOf: KernelNumbersOf;
   readonly hash: HashExecutable | undefined;
 }
 
-/** Builds the port. One caller costs some twenty short system calls and one hop to a helper thread. */
+/**
+ * Builds the port. One caller costs some twenty short system calls and two or three hops to helper threads, side by side.
+ *
+ * What is done on the event loop, and why no caller can make it long:
+ * | call | bound |
+ * | --- | --- |
+ * | open /proc/PID, its stat, cmdline, cgroup and exe (O_PATH) | a look-up by number; nothing is counted or walked, no file system is asked |
+ * | statx of an O_PATH descriptor, no field wanted | the inode in memory |
+ * | readlink of /proc/self/fd/N | at most a page (4 KB) of path is made, also of deeper folders |
+ * | openat2 RESOLVE_CACHED of that text | at most 4 KB, no link followed, only what is in memory |
+ * | stat of a cgroup's folder | at most 4 KB of path in kernfs, which is memory |
+ *
+ * What is read elsewhere, each in a lane that users share:
+ * | read | what the caller chooses |
+ * | --- | --- |
+ * | task/PID/stat | on kernels before 6.8 how long other readers hold the lock; the text is at most 1 KB, threads do not count |
+ * | cmdline | how long its memory lock is held, even for ever; at most 8 KB |
+ * | cgroup | cgroup_mutex, which moving a process with many threads holds; at most 64 KB |
+ * | openat2 of a path not in memory, an inotify watch | a file system of its own, even for ever |
+ * | account database | how many ids it has |
+ * | content of the executable | in a process of its own: executable-hash.ts |
+ *
+ * mountinfo (as long as the caller likes) and /proc/PID/stat (adds up all threads) are never read.
+ */
 export function makeIdentify(options: IdentifyOptions): Identify {
   const ownProcessId = options.ownProcessId ?? process.pid;
   const accountOf = options.accountOf ?? makeAccounts({ database: openAccountDatabase(), nowMs: () => performance.now() });
-  const lanes = { commandLine: makeLane(COMMAND_LINE_LANE), path: makeLane(PATH_LANE) };
-  const hash = makeExecutableHashes({ nowMs: Date.now });
-  const wantsHash = options.wantsExecutableHash ?? (() => false);
-  const cgroupPathOf = options.cgroupRoot === undefined ? undefined : makeCgroupPaths(options.cgroupRoot);
+  const lanes = { commandLine: makeLane(COMMAND_LINE_LANE), file: makeLane(FILE_LANE), proc: makeLane(PROC_LANE) };
+  const kernelNumbersOf = makeKernelNumbers(lanes.file);
+  const wantsHash = options.executableHash?.wanted ?? (() => false);
+  const hash = makeExecutableHashes({ nowMs: Date.now, command: options.executableHash?.command ?? [] });
+  const cgroupPathOf = options.cgroupRoot === undefined ? undefined : makeCgroupPaths(options.cgroupRoot, lanes.proc);
   const foreign =
     options.kernelProcessId === ownProcessId
       ? undefined
@@ -60,9 +98,10 @@ export function makeIdentify(options: IdentifyOptions): Identify {
   return async (record, endpoint, peer): Promise<Caller> => {
     // Started first: the account database may take its time while the process is looked at.
     const asked = accountOf(record.realUid);
-    const cgroup = readCgroupPath(record, cgroupPathOf);
-    const ways = { ...lanes, hash: wantsHash() ? hash : undefined };
+    const cgroupAsked = readCgroupPath(record, cgroupPathOf);
+    const ways = { ...lanes, kernelNumbersOf, hash: wantsHash() ? hash : undefined };
     const program = foreign === undefined ? await readProgram(record, ways) : unknownProgram(foreign);
+    const cgroup = await cgroupAsked;
     const account = await asked;
     const claims: Claims = {
       processId: record.processId,
@@ -101,17 +140,21 @@ async function readProgram(record: AuditRecord, ways: Ways): Promise<Program> {
   const held = openProcess(record.processId);
   if (!held.ok) return unknownProgram(held.error);
   using process = held.value;
-  // Checked once: the held process cannot turn into another, only end.
-  const started = checkStartTime(process, startTimeNs);
+  const userId = record.realUid;
+  // All at once. Compared once: the held process cannot turn into another, only end.
+  const startAsked = checkStartTime(process, userId, startTimeNs, ways.proc);
+  const commandLineAsked = readCommandLine(process, userId, ways.commandLine);
+  const before = await readExecutable(process, pinned, userId, ways.kernelNumbersOf);
+  const started = await startAsked;
+  // Waited for on every way out: it is opened through the held process.
+  const commandLine: Result<string, string> = await commandLineAsked;
   if (!started.ok) return unknownProgram(started.error);
-  const before = readExecutable(process, pinned);
   if (!before.ok) return unknownProgram(before.error);
 
-  const proof = await provePath(before.value, ways.path);
-  const commandLine: Result<string, string> = await readCommandLine(process, ways.commandLine);
-  const hash = await ways.hash?.({ process, executable: before.value, pinned, reachable: proof.ok });
+  const proof = await provePath(before.value, userId, ways.file);
+  const hash = await ways.hash?.({ process, userId, executable: before.value, pinned });
 
-  const after = readExecutable(process, pinned, before.value);
+  const after = await readExecutable(process, pinned, userId, ways.kernelNumbersOf, before.value);
   if (!after.ok) return unknownProgram(after.error);
   const doubts = [proof, commandLine, hash ?? ok("")].flatMap((found) => (found.ok ? [] : [found.error]));
   return {
@@ -123,11 +166,11 @@ async function readProgram(record: AuditRecord, ways: Ways): Promise<Program> {
 }
 
 /** Started with the rest, so that the process has had little time to move elsewhere. */
-function readCgroupPath(
-  { cgroupId, processId, threadId }: AuditRecord,
+async function readCgroupPath(
+  record: AuditRecord,
   pathOf: CgroupPathOf | undefined,
-): { readonly path: string | undefined; readonly doubts: readonly string[] } {
-  const found = pathOf?.(cgroupId, processId, threadId);
+): Promise<{ readonly path: string | undefined; readonly doubts: readonly string[] }> {
+  const found = await pathOf?.(record);
   if (found === undefined) return { path: undefined, doubts: [] };
   return found.ok ? { path: found.value, doubts: [] } : { path: undefined, doubts: [found.error] };
 }

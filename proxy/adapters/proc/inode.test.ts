@@ -1,43 +1,31 @@
 import { describe, expect, test } from "bun:test";
-import { closeSync, openSync, readFileSync, statSync } from "node:fs";
-import { deviceOfMount, isPinned, parseFdinfo, sameNumbers } from "./inode.ts";
+import { closeSync, openSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { isPinned, makeKernelNumbers, parseWatch, sameNumbers } from "./inode.ts";
+import { makeLane } from "./lane.ts";
 import { numbersOf, O_PATH, openIfCached } from "./libc.ts";
 
-const MOUNTS = [
-  "22 27 0:21 / /proc rw,relatime - proc proc rw",
-  "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw",
-  "127 27 4095:1048575 / /mnt/odd\\04027\\0401\\0400:1 rw - ext4 x rw",
-  "28 27 bad:0 / /x rw - a b c",
-].join("\n");
+const USER = 1000;
 
-describe("deviceOfMount", () => {
+describe("parseWatch", () => {
+  const TEXT = "pos:\t0\nflags:\t02004000\nmnt_id:\t17\nino:\t22\n";
+
   test.each([
-    [22, 21],
-    [27, 254 * 0x100000],
-    [127, 4095 * 0x100000 + 0xfffff],
-  ])("finds mount %p", (id, device) => {
-    expect(deviceOfMount(MOUNTS, id)).toBe(device);
+    ["inotify wd:1 ino:3c829 sdev:fe00000 mask:400 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:29c8", 254 * 0x100000, 0x3c829n],
+    ["inotify wd:1 ino:ffffffffffffffff sdev:ffffffff mask:400 ignored_mask:0 ", 0xffffffff, 2n ** 64n - 1n],
+  ])("reads inode and device of %p", (line, device, inode) => {
+    expect(parseWatch(`${TEXT}${line}\n`, 1)).toEqual({ device, inode });
   });
 
-  test.each([1, 2, 7, 28, 128, 0, -1, Number.NaN])("does not find mount %p", (id) => {
-    expect(deviceOfMount(MOUNTS, id)).toBeUndefined();
+  test.each([
+    "",
+    "inotify wd:2 ino:1 sdev:1 mask:400 ",
+    "inotify wd:11 ino:1 sdev:1 mask:400 ",
+    "xinotify wd:1 ino:1 sdev:1 mask:400 ",
+    "inotify wd:1 ino: sdev:1 mask:400 ",
+    "inotify wd:1 ino:1 sdev:100000000 mask:400 ",
+  ])("refuses %p", (line) => {
+    expect(parseWatch(`${TEXT}${line}\n`, 1)).toBeUndefined();
   });
-});
-
-describe("parseFdinfo", () => {
-  test("reads inode and mount", () => {
-    expect(parseFdinfo("pos:\t0\nflags:\t012000000\nmnt_id:\t27\nino:\t18446744073709551615\n")).toEqual({
-      mountId: 27,
-      inode: 18446744073709551615n,
-    });
-  });
-
-  test.each(["", "mnt_id:\t27\n", "ino:\t1\n", "mnt_id:\t27\nino:\t-1\n", "mnt_id:\tx\nino:\t1\n", "xmnt_id:\t1\nxino:\t1\n"])(
-    "refuses %p",
-    (text) => {
-      expect(parseFdinfo(text)).toBeUndefined();
-    },
-  );
 });
 
 describe("sameNumbers", () => {
@@ -49,31 +37,50 @@ describe("sameNumbers", () => {
 });
 
 describe("isPinned", () => {
-  function withFile<Value>(path: string, use: (descriptor: number) => Value): Value {
+  async function withFile<Value>(path: string, use: (descriptor: number) => Promise<Value>): Promise<Value> {
     const descriptor = openSync(path, O_PATH);
     try {
-      return use(descriptor);
+      return await use(descriptor);
     } finally {
       closeSync(descriptor);
     }
   }
 
-  test("the fast and the exact way agree on a plain file", () => {
-    withFile(process.execPath, (descriptor) => {
+  const lane = makeLane({ places: 3, limitMs: 30_000, maxWaiting: 100 });
+
+  test("the fast and the exact way agree on a plain file", async () => {
+    const kernelNumbersOf = makeKernelNumbers(lane);
+    await withFile(process.execPath, async (descriptor) => {
       const numbers = numbersOf(descriptor);
-      if (numbers === undefined) throw new Error("no numbers");
+      const exact = await kernelNumbersOf(descriptor, USER);
+      if (numbers === undefined || exact === undefined) throw new Error("no numbers");
       expect(numbers.inode).toBe(statSync(process.execPath, { bigint: true }).ino);
-      const info = parseFdinfo(readFileSync(`/proc/self/fdinfo/${descriptor}`, "utf8"));
-      const device = deviceOfMount(readFileSync("/proc/self/mountinfo", "utf8"), info?.mountId ?? -1) ?? -1;
-      const pinned = { device, inode: info?.inode ?? 0n, inodeGeneration: 0 };
+      const pinned = { ...exact, inodeGeneration: 0 };
       const untold = { device: 1, inode: 1n };
-      expect(isPinned(descriptor, numbers, pinned, [])).toBe(true);
-      expect(isPinned(descriptor, untold, pinned, ["/proc/self/mountinfo"])).toBe(true);
-      expect(isPinned(descriptor, untold, pinned, ["/proc/none", "/proc/self/mountinfo"])).toBe(true);
-      expect(isPinned(descriptor, untold, pinned, [])).toBe(false);
-      expect(isPinned(descriptor, untold, { ...pinned, device: device + 1 }, ["/proc/self/mountinfo"])).toBe(false);
-      expect(isPinned(descriptor, untold, { ...pinned, inode: pinned.inode + 1n }, ["/proc/self/mountinfo"])).toBe(false);
+      const never = async () => undefined;
+      expect(await isPinned(descriptor, exact, pinned, USER, never)).toBe(true);
+      expect(await isPinned(descriptor, untold, pinned, USER, kernelNumbersOf)).toBe(true);
+      expect(await isPinned(descriptor, untold, pinned, USER, never)).toBe(false);
+      expect(await isPinned(descriptor, untold, { ...pinned, device: exact.device + 1 }, USER, kernelNumbersOf)).toBe(false);
+      expect(await isPinned(descriptor, untold, { ...pinned, inode: exact.inode + 1n }, USER, kernelNumbersOf)).toBe(false);
     });
+  });
+
+  test("T-163: the exact way keeps files apart that are asked about at once, again and again, and leaves one descriptor for each place", async () => {
+    const kernelNumbersOf = makeKernelNumbers(lane);
+    const paths = [process.execPath, import.meta.path, "/etc/passwd", "/bin/sh"].map((path) => realpathSync(path));
+    const before = readdirSync("/proc/self/fd").length;
+    for (let round = 0; round < 40; round++) {
+      const answers = await Promise.all(
+        paths.flatMap((path, user) =>
+          [user, user + 10].map((userId) =>
+            withFile(path, async (descriptor) => [path, await kernelNumbersOf(descriptor, userId)] as const),
+          ),
+        ),
+      );
+      for (const [path, numbers] of answers) expect(numbers?.inode, path).toBe(statSync(path, { bigint: true }).ino);
+    }
+    expect(readdirSync("/proc/self/fd").length - before).toBeLessThanOrEqual(3);
   });
 
   test("numbers of a closed descriptor are unknown", () => {

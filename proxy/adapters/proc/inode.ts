@@ -1,17 +1,45 @@
-// Is this open file the inode that the kernel pinned? stat(2) answers with numbers the file system chooses; the kernel's own
-// are in /proc/self/fdinfo (inode) and mountinfo (device). Only kernel memory is read: no file system is asked.
+// Is this open file the inode that the kernel pinned? stat(2) answers with numbers the file system chooses. The kernel's own are
+// shown of an inotify watch, whatever the mounts of the caller are: how many it has is its choice, and reading them is not ours.
 
+import { closeSync, openSync, readSync } from "node:fs";
 import type { ExecutableId } from "../../core/caller.ts";
-import type { FileNumbers } from "./libc.ts";
-import { readStart } from "./process.ts";
+import type { Lane } from "./lane.ts";
+import { endWatch, type FileNumbers, openInotify, startWatch } from "./libc.ts";
 
-const FDINFO_BYTES = 512;
-/** A namespace may hold 100 000 mounts; the caller chooses its own. Reading goes no further than this. */
-const MOUNTINFO_BYTES = 256 * 1024;
-const MOUNTINFO_READS = 256;
+/** Flags of the instance and the one line of its one watch. */
+const FDINFO_BYTES = 1024;
+/** Of an event without a name: that the watch has ended. */
+const EVENT_BYTES = 16;
+const DRAIN_EVENTS = 64;
 
-const fdinfoBytes = Buffer.alloc(FDINFO_BYTES);
-let mountinfoBytes: Buffer | undefined;
+/** The numbers of an open file as the kernel knows them, or undefined when it does not tell in time. */
+export type KernelNumbersOf = (descriptor: number, userId: number) => Promise<FileNumbers | undefined>;
+
+/**
+ * Asks the kernel by watching the inode for a moment. The watch takes its place in a lane, because a file system may be asked
+ * whether the agent may read. Instances are kept: closing one waits for the whole kernel, for many milliseconds.
+ */
+export function makeKernelNumbers(lane: Lane): KernelNumbersOf {
+  /** One for each call that is under way, so that each has a single watch. */
+  const idle: number[] = [];
+  return async (descriptor, userId) => {
+    const asked = await lane.run<FileNumbers | undefined>(userId, (done) => {
+      const inotify = idle.pop() ?? openInotify();
+      if (inotify === undefined) {
+        done(undefined);
+        return;
+      }
+      startWatch(inotify, `/proc/self/fd/${descriptor}`, (watch) => {
+        const numbers = watch === undefined ? undefined : readWatch(inotify, watch);
+        if (watch !== undefined) endWatch(inotify, watch);
+        drain(inotify);
+        idle.push(inotify);
+        done(numbers);
+      });
+    });
+    return asked.ok ? asked.value : undefined;
+  };
+}
 
 /**
  * Compares an open file with the executable pinned at connect. The pinned inode generation is not compared: user space
@@ -25,21 +53,18 @@ let mountinfoBytes: Buffer | undefined;
  * systems) an exec between two files with the same number goes unseen; the path proof then names the file that runs now.
  *
  * @param numbers - of `descriptor`, as `numbersOf` gave them
- * @param mountinfos - where to look for the mount: of the process, then of the agent
+ * @param userId - whose share of the exact way is taken
  */
-export function isPinned(descriptor: number, numbers: FileNumbers, pinned: ExecutableId, mountinfos: readonly string[]): boolean {
-  if (sameNumbers(numbers, { device: pinned.device, inode: pinned.inode })) return true;
-  const length = readStart(`/proc/self/fdinfo/${descriptor}`, fdinfoBytes);
-  if (length === undefined) return false;
-  const info = parseFdinfo(fdinfoBytes.toString("latin1", 0, length));
-  if (info === undefined || info.inode !== pinned.inode) return false;
-  mountinfoBytes ??= Buffer.alloc(MOUNTINFO_BYTES);
-  for (const path of mountinfos) {
-    const read = readStart(path, mountinfoBytes, MOUNTINFO_READS);
-    const device = read === undefined ? undefined : deviceOfMount(mountinfoBytes.toString("latin1", 0, read), info.mountId);
-    if (device !== undefined) return device === pinned.device;
-  }
-  return false;
+export async function isPinned(
+  descriptor: number,
+  numbers: FileNumbers,
+  pinned: ExecutableId,
+  userId: number,
+  kernelNumbersOf: KernelNumbersOf,
+): Promise<boolean> {
+  if (sameNumbers(numbers, pinned)) return true;
+  const exact = await kernelNumbersOf(descriptor, userId);
+  return exact !== undefined && exact.device === pinned.device && exact.inode === pinned.inode;
 }
 
 /** True when both are known to be the same file. Inode 0 is what a file system says that does not tell. */
@@ -47,17 +72,38 @@ export function sameNumbers(one: FileNumbers, other: FileNumbers): boolean {
   return one.inode !== 0n && one.inode === other.inode && one.device === other.device;
 }
 
-/** The inode and mount of an open file from the text of /proc/self/fdinfo/N (`ino:` is there since Linux 5.14). */
-export function parseFdinfo(text: string): { readonly inode: bigint; readonly mountId: number } | undefined {
-  const inode = /^ino:\s+(\d{1,20})$/m.exec(text)?.[1];
-  const mountId = /^mnt_id:\s+(\d{1,10})$/m.exec(text)?.[1];
-  return inode === undefined || mountId === undefined ? undefined : { inode: BigInt(inode), mountId: Number(mountId) };
+/** The inode behind a watch from the text of /proc/self/fdinfo/N of an inotify instance: all numbers are hexadecimal. */
+export function parseWatch(fdinfo: string, watch: number): FileNumbers | undefined {
+  const line = new RegExp(`^inotify wd:${watch.toString(16)} ino:([0-9a-f]{1,16}) sdev:([0-9a-f]{1,8}) `, "m").exec(fdinfo);
+  return line === null ? undefined : { device: Number.parseInt(line[2] ?? "", 16), inode: BigInt(`0x${line[1]}`) };
 }
 
-/** Device number (kernel encoding) of a mount from the text of mountinfo, or undefined when the mount is not listed. */
-export function deviceOfMount(mountinfo: string, mountId: number): number | undefined {
-  const lineStart = `\n${mountinfo}`.indexOf(`\n${mountId} `);
-  if (lineStart < 0) return undefined;
-  const device = /^\d+ \d+ (\d{1,4}):(\d{1,7}) /.exec(mountinfo.slice(lineStart, lineStart + 64));
-  return device === null ? undefined : Number(device[1]) * 0x100000 + Number(device[2]);
+const fdinfoBytes = Buffer.alloc(FDINFO_BYTES);
+
+/** The file is of this process, and short: one watch. */
+function readWatch(inotify: number, watch: number): FileNumbers | undefined {
+  let descriptor: number;
+  try {
+    descriptor = openSync(`/proc/self/fdinfo/${inotify}`, "r");
+  } catch {
+    return undefined;
+  }
+  try {
+    return parseWatch(fdinfoBytes.toString("latin1", 0, readSync(descriptor, fdinfoBytes)), watch);
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+const events = Buffer.alloc(EVENT_BYTES * DRAIN_EVENTS);
+
+/** Takes off the queue that the watch has ended, so that the queue never fills. */
+function drain(inotify: number): void {
+  try {
+    readSync(inotify, events);
+  } catch {
+    // Nothing is waiting.
+  }
 }

@@ -1,4 +1,4 @@
-// The C library as this folder uses it: two file calls that never wait for a file system, and the account database.
+// The C library as this folder uses it: file calls that never wait for a file system, inode watches, and the account database.
 // Nothing outside this folder calls it, and nothing in here decides. 64-bit Linux with glibc.
 
 import { loadKoffi } from "../native/koffi.ts";
@@ -57,6 +57,9 @@ function bind() {
     address: (memory: Uint8Array) => BigInt(koffi.address(memory)),
     statx: libc.func("statx", "int", ["int", "str", "int", "uint", "void *"]),
     syscall: libc.func("syscall", "long", ["long", "int", "str", "void *", "size_t"]),
+    inotifyInit: libc.func("inotify_init1", "int", ["int"]),
+    addWatch: libc.func("inotify_add_watch", "int", ["int", "str", "uint"]),
+    removeWatch: libc.func("inotify_rm_watch", "int", ["int", "int"]),
     getpwuid: libc.func("getpwuid_r", "int", ["uint", "void *", "void *", "size_t", "void *"]),
     getgrgid: libc.func("getgrgid_r", "int", ["uint", "void *", "void *", "size_t", "void *"]),
     getgrouplist: libc.func("getgrouplist", "int", ["void *", "uint", "void *", "void *"]),
@@ -133,6 +136,27 @@ export function openWaiting(path: string, done: (descriptor: number | undefined)
     const descriptor = Number(returned);
     done(failure === null && descriptor >= 0 ? descriptor : undefined);
   });
+}
+
+const IN_NONBLOCK = 0o4000;
+const IN_DELETE_SELF = 0x400;
+
+/** A new inotify instance, or undefined when root's are used up (fs.inotify.max_user_instances). */
+export function openInotify(): number | undefined {
+  const descriptor = Number(libc().inotifyInit(IN_NONBLOCK | O_CLOEXEC));
+  return descriptor < 0 ? undefined : descriptor;
+}
+
+/** Watches an inode, on a helper thread: its file system may be asked whether root may read. `done` gets the number of the watch. */
+export function startWatch(inotify: number, path: string, done: (watch: number | undefined) => void): void {
+  libc().addWatch.async(inotify, path, IN_DELETE_SELF, (failure: unknown, returned: unknown) => {
+    const watch = Number(returned);
+    done(failure === null && watch >= 0 ? watch : undefined);
+  });
+}
+
+export function endWatch(inotify: number, watch: number): void {
+  libc().removeWatch(inotify, watch);
 }
 
 /** Buffers of one look-up. They must stay referenced until `done` runs, because a helper thread writes into them. */

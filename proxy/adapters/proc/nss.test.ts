@@ -29,12 +29,12 @@ describe.each([
   test("agrees with getent on group names", async () => {
     for (const line of (await getent("group")).slice(0, 40)) {
       const [name = "", , gid = ""] = line.split(":");
-      expect(await database.groupName(Number(gid))).toEqual({ ok: true, value: name });
+      expect(await database.groupName(Number(gid), 0)).toEqual({ ok: true, value: name });
     }
   });
 
   test.each([4_000_000_123, 4_294_967_294])("knows nobody with user id %p", async (uid) => {
     expect(await database.user(uid)).toEqual({ ok: true, value: undefined });
-    expect(await database.groupName(uid)).toEqual({ ok: true, value: undefined });
+    expect(await database.groupName(uid, 0)).toEqual({ ok: true, value: undefined });
   });
 });

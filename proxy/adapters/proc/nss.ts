@@ -24,8 +24,8 @@ const ERANGE = 34;
 /** What getpwuid_r(3) lists as "the given name or uid was not found": ENOENT, ESRCH, EBADF, EPERM. */
 const NOT_FOUND: ReadonlySet<number> = new Set([1, 2, 3, 9]);
 
-/** Two look-ups run at a time. One that has not returned after half a minute counts as hanging. */
-const LANE = { places: 2, limitMs: 30_000, maxWaiting: 4096 };
+/** Three look-ups run at a time, one of them for root. One that has not returned after half a minute counts as hanging. */
+const LANE = { places: 3, limitMs: 30_000, maxWaiting: 4096 };
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -33,9 +33,9 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export function openAccountDatabase(firstStrings = FIRST_STRINGS_BYTES, firstGroups = FIRST_GROUPS): AccountDatabase {
   const lane = makeLane(LANE);
 
-  async function call(what: string, start: (done: Done) => void): Promise<Result<number, string>> {
+  async function call(uid: number, what: string, start: (done: Done) => void): Promise<Result<number, string>> {
     for (;;) {
-      const returned = await lane.run<number | undefined>(start);
+      const returned = await lane.run<number | undefined>(uid, start);
       if (!returned.ok) return err(`cannot look up ${what}: the account database does not answer`);
       if (returned.value === undefined) return err(`cannot look up ${what}: the call failed`);
       if (returned.value !== EINTR) return ok(returned.value);
@@ -44,13 +44,14 @@ export function openAccountDatabase(firstStrings = FIRST_STRINGS_BYTES, firstGro
 
   /** One entry with its strings, or undefined when there is none. */
   async function entry(
+    uid: number,
     what: string,
     size: number,
     start: (memory: EntryMemory, done: Done) => void,
   ): Promise<Result<EntryMemory | undefined, string>> {
     for (let room = firstStrings; room <= MAX_STRINGS_BYTES; room *= GROWTH) {
       const memory: EntryMemory = { entry: stableBytes(size), strings: stableBytes(room), found: stableBytes(POINTER_BYTES) };
-      const returned = await call(what, (done) => start(memory, done));
+      const returned = await call(uid, what, (done) => start(memory, done));
       if (!returned.ok) return returned;
       if (returned.value === ERANGE) continue;
       if (returned.value === 0) return ok(memory.found.some((byte) => byte !== 0) ? memory : undefined);
@@ -61,12 +62,12 @@ export function openAccountDatabase(firstStrings = FIRST_STRINGS_BYTES, firstGro
 
   return {
     async user(uid) {
-      const memory = await entry(`user id ${uid}`, PASSWD_BYTES, (to, done) => startUserLookup(uid, to, done));
+      const memory = await entry(uid, `user id ${uid}`, PASSWD_BYTES, (to, done) => startUserLookup(uid, to, done));
       if (!memory.ok || memory.value === undefined) return memory as Result<undefined, string>;
       const name = firstString(memory.value);
       if (name === undefined || name.text === "") return err(`cannot look up user id ${uid}: the account name is not valid UTF-8`);
       const gid = new DataView(memory.value.entry.buffer).getUint32(PASSWD_GID_AT, true);
-      return ok({ name: name.text, nameBytes: name.bytes, gid });
+      return ok({ uid, name: name.text, nameBytes: name.bytes, gid });
     },
     async groupIds(user: UserEntry) {
       const what = `the groups of user "${user.name}"`;
@@ -76,7 +77,7 @@ export function openAccountDatabase(firstStrings = FIRST_STRINGS_BYTES, firstGro
         const groups = new Uint32Array(stableBytes(room * Uint32Array.BYTES_PER_ELEMENT).buffer);
         const count = new Int32Array(stableBytes(Int32Array.BYTES_PER_ELEMENT).buffer);
         count[0] = room;
-        const returned = await call(what, (done) => startGroupList(name, user.gid, groups, count, done));
+        const returned = await call(user.uid, what, (done) => startGroupList(name, user.gid, groups, count, done));
         if (!returned.ok) return returned;
         const wanted = count[0] ?? 0;
         // -1 says that there are more than fit; a count within the room all the same is a database that changed its mind.
@@ -85,8 +86,8 @@ export function openAccountDatabase(firstStrings = FIRST_STRINGS_BYTES, firstGro
       }
       return err(`cannot look up ${what}: found more than ${MAX_GROUPS}`);
     },
-    async groupName(gid) {
-      const memory = await entry(`group id ${gid}`, GROUP_BYTES, (to, done) => startGroupLookup(gid, to, done));
+    async groupName(gid, uid) {
+      const memory = await entry(uid, `group id ${gid}`, GROUP_BYTES, (to, done) => startGroupLookup(gid, to, done));
       if (!memory.ok || memory.value === undefined) return memory as Result<undefined, string>;
       const name = firstString(memory.value);
       return name === undefined ? err(`cannot look up group id ${gid}: the group name is not valid UTF-8`) : ok(name.text);

@@ -1,9 +1,10 @@
 // One process in /proc, held open. A pid is only a number: what is read through the held folder is always of the same
-// process, and fails once that process is gone, even when its number belongs to another by then. Reads here are of
-// kernel memory and do not wait; nothing in here follows a link into a file system.
+// process, and fails once that process is gone, even when its number belongs to another by then. Opening is of kernel
+// memory and does not wait; what is read takes locks that callers can hold, so it is read on helper threads.
 
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync, read } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
+import type { Lane, LaneFailure } from "./lane.ts";
 import { O_CLOEXEC, O_PATH } from "./libc.ts";
 
 const O_DIRECTORY = 0o200000;
@@ -31,16 +32,24 @@ export function openProcess(pid: number): Result<ProcessHandle, string> {
   return ok({ pid, folder: `/proc/self/fd/${descriptor}`, [Symbol.dispose]: () => closeSync(descriptor) });
 }
 
-const statBytes = Buffer.alloc(STAT_BYTES);
-
 /**
  * Compares the start time of a held process with the one pinned at connect.
+ * The file is that of the first thread: the one of the whole process adds up all threads, and the caller chooses how many.
+ * Kernels before 6.8 let other readers hold its lock for as long as that takes, so that it is not read on the event loop.
+ * @param userId - whose share of the lane it takes
  * @param startTimeNs - nanoseconds since boot
  */
-export function checkStartTime(process: ProcessHandle, startTimeNs: bigint): Result<void, string> {
-  const length = readStart(`${process.folder}/stat`, statBytes);
-  if (length === undefined) return err(`process ${process.pid} has exited`);
-  const found = parseStartTicks(statBytes.toString("latin1", 0, length));
+export async function checkStartTime(
+  process: ProcessHandle,
+  userId: number,
+  startTimeNs: bigint,
+  lane: Lane,
+): Promise<Result<void, string>> {
+  const bytes = Buffer.allocUnsafe(STAT_BYTES);
+  const length = await readStart(`${process.folder}/task/${process.pid}/stat`, bytes, userId, lane);
+  if (!length.ok) return err(`the start time of process ${process.pid} could not be read in time`);
+  if (length.value === undefined) return err(`process ${process.pid} has exited`);
+  const found = parseStartTicks(bytes.toString("latin1", 0, length.value));
   if (found === undefined) return err(`cannot read the start time of process ${process.pid}`);
   // The kernel divides the same nanoseconds by the same tick and drops the rest: equal processes give equal ticks.
   const want = startTimeNs / NANOSECONDS_PER_TICK;
@@ -61,28 +70,25 @@ export function parseStartTicks(stat: string): bigint | undefined {
 }
 
 /**
- * Reads the beginning of a /proc file into `target`.
- * @param reads - 1 for files the kernel hands over in one piece, more for lists that come in pieces of a page or so
+ * Reads the beginning of a /proc file into `target`, by one read on a helper thread: as much as fits, of files that the kernel
+ * makes in one piece.
  * @returns the number of bytes, or undefined when it cannot be read
  */
-export function readStart(path: string, target: Uint8Array, reads = 1): number | undefined {
+export function readStart(path: string, target: Uint8Array, userId: number, lane: Lane): Promise<Result<number | undefined, LaneFailure>> {
+  return lane.run<number | undefined>(userId, (done) => startRead(path, target, done));
+}
+
+/** Opens and closes within the call, so that a read that never starts holds nothing. */
+function startRead(path: string, target: Uint8Array, done: (length: number | undefined) => void): void {
   let descriptor: number;
   try {
     descriptor = openSync(path, "r");
   } catch {
-    return undefined;
+    done(undefined);
+    return;
   }
-  try {
-    let length = 0;
-    for (let count = 0; count < reads && length < target.length; count += 1) {
-      const got = readSync(descriptor, target, length, target.length - length, null);
-      if (got === 0) break;
-      length += got;
-    }
-    return length;
-  } catch {
-    return undefined;
-  } finally {
+  read(descriptor, target, 0, target.length, 0, (failure, length) => {
     closeSync(descriptor);
-  }
+    done(failure === null ? length : undefined);
+  });
 }
