@@ -41,6 +41,12 @@ export const COMPILER_LOADS: Readonly<Record<string, (size: number) => ModuleWat
   "loops with nothing": (size) => functionsOf(LOOP.repeat(15_000), 9 * size),
   "blocks and branches": (size) => functionsOf("(block (br_if 0 (local.get 0)))".repeat(16_000), 16 * size),
   "branch tables": (size) => functionsOf(`(block (br_table ${"0 ".repeat(4_000)} (local.get 0)))`.repeat(100), 4 * size),
+  "values that branches move": (size) =>
+    functionsOf(
+      `(block (type $v) (i64.const 9) ${"(i64.load (i32.const 8))".repeat(60)} ${"(br_if 0 (local.get 0))".repeat(8_000)} (return)) ${"(drop)".repeat(60)}`,
+      8 * size,
+      { fields: `(type $v (func (result ${"i64 ".repeat(60)})))` },
+    ),
   calls: (size) => functionsOf("(call $g)".repeat(100_000), 2 * size, { fields: "(func $g)" }),
   "calls with many parameters": (size) =>
     functionsOf(`${"(i64.const 1)".repeat(100)} (call $g)`.repeat(1_000), 12 * size, { fields: `(func $g (param ${"i64 ".repeat(100)}))` }),

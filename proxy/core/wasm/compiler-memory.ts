@@ -16,6 +16,8 @@ export const COMPILER_BYTES = {
   /** A value that lives where a loop begins: a local, or what is on the stack. The compiler notes for each loop where each of them is. */
   valueInLoop: 18,
   branchTarget: 48,
+  /** Value that a branch, a return or the ends of a block may move. */
+  movedValue: 16,
   call: 300,
   /** Parameter or result of a call. */
   argument: 32,
@@ -58,7 +60,7 @@ const PARTS = {
   functions: "locals of functions",
   blocks: "blocks",
   loops: "loops times the locals and values that live in them",
-  branches: "targets of branch tables",
+  branches: "targets of branches and values that they move",
   calls: "calls with their parameters and results",
   instructions: "other instructions",
   parts: "functions, types, imports, exports, globals, segments and their elements",
@@ -116,6 +118,11 @@ export class CompilerMemory {
 
   branchTable(targets: number): void {
     this.#bytes.branches += COMPILER_BYTES.branchTarget * targets;
+  }
+
+  /** @param values - of a branch to one label, a return, or a block's parameters and results */
+  moves(values: number): void {
+    this.#bytes.branches += COMPILER_BYTES.movedValue * values;
   }
 
   call(values: number): void {

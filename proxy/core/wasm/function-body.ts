@@ -167,6 +167,7 @@ export class BodyReader {
         this.#branchTable();
         return;
       case 0x0f:
+        this.#memory.moves(this.#operands.returnTypes().length);
         this.#operands.popAll(this.#operands.returnTypes());
         this.#stop();
         return;
@@ -268,6 +269,7 @@ export class BodyReader {
     const { offset, height } = this.#operands;
     if (opcode === 0x03) this.#memory.loop(this.#locals.count + height, offset);
     this.#memory.block(offset);
+    this.#memory.moves(type.params.length + type.results.length);
     this.#operands.popAll(type.params);
     if (opcode === 0x03) {
       this.#costs.enterLoop();
@@ -314,7 +316,9 @@ export class BodyReader {
 
   #branchTypes(label: number): readonly number[] {
     this.#costs.branch(label);
-    return this.#operands.branchTypes(label);
+    const types = this.#operands.branchTypes(label);
+    this.#memory.moves(types.length);
+    return types;
   }
 
   #branchTable(): void {
