@@ -28,7 +28,7 @@ const EXPORT_NAMES: ReadonlyMap<string, string> = new Map([
   ["post_evaluate", `cabi_post_${INTERFACE}#evaluate`],
 ]);
 
-const ASC_FLAGS = ["--runtime", "stub", "-O3", "--noAssert", "--use", "abort=", "--initialMemory", "2", "--maximumMemory", "1024"];
+const ASC_FLAGS = ["--runtime", "stub", "-O3", "--use", "abort=", "--initialMemory", "2", "--maximumMemory", "1024"];
 /** The tables' address; the engine's own statics must end below it. */
 const TABLES_ADDRESS = 0x10000;
 

@@ -8,6 +8,7 @@ import { moduleEntry } from "../../test/support/module-entry.ts";
 import { encodePrepared } from "../adapters/policy/prepared-artefact.ts";
 import { changeModules, hashOf } from "../adapters/storage/module-store.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
+import { NO_MODULE_MEMORY } from "../core/modules/module-memory.ts";
 import { ok } from "../core/result.ts";
 import type { PreparedComponent } from "../core/wasm/component-plan.ts";
 import { PREPARATION, prepareComponent } from "../core/wasm/prepare-component.ts";
@@ -43,10 +44,17 @@ async function install(change: (prepared: PreparedComponent) => Uint8Array): Pro
 }
 
 async function answerOf(entry: ModuleEntry, requireSigned = false): Promise<string> {
-  const loaded = await makeLoadModule(files(requireSigned))(entry, () => undefined);
+  const loaded = await makeLoadModule(files(requireSigned))(entry, () => undefined, NO_MODULE_MEMORY);
   if (!loaded.ok) return loaded.error;
   const request = { endpoint: "imds", method: "HEAD", segments: ["x"], trailingSlash: false, query: [] } as const;
-  const { answer } = loaded.value.ask({ request, claims: claimsOf({}), headers: [], uptimeSeconds: 0, unixSeconds: 0, soFar: undefined });
+  const { answer } = loaded.value.module.ask({
+    request,
+    claims: claimsOf({}),
+    headers: [],
+    uptimeSeconds: 0,
+    unixSeconds: 0,
+    soFar: undefined,
+  });
   return `${answer.kind} ${answer.reason}`;
 }
 

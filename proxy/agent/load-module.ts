@@ -9,6 +9,7 @@ import { readTrustedKeys, type TrustedKeys } from "../adapters/storage/trusted-k
 import { MAX_SIGNATURE_FILE_BYTES } from "../core/modules/minisign.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES, renderModuleIndex } from "../core/modules/module-index.ts";
+import { addModuleMemory, memoryOfModule } from "../core/modules/module-memory.ts";
 import { checkModuleSignature, type VerifiedSignature } from "../core/modules/module-signature.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import type { PreparedComponent } from "../core/wasm/component-plan.ts";
@@ -39,14 +40,18 @@ export function readListing(files: ModuleFiles): Result<ModuleListing, string> {
 }
 
 export function makeLoadModule(files: ModuleFiles): LoadModule {
-  return async (entry, failed) => {
+  return async (entry, failed, taken) => {
     const prepared = readPrepared(files, entry);
     if (!prepared.ok) return prepared;
+    const takes = memoryOfModule(prepared.value, entry.budgets);
+    const room = addModuleMemory(taken, takes);
+    if (!room.ok) return room;
     const settings = readModuleObject(files.folder, files.owner, entry.settingsSha256, MAX_SETTINGS_BYTES);
     if (!settings.ok) return err(settings.error.message);
     const compiled = await compileComponent(prepared.value);
     if (!compiled.ok) return err(compiled.error.message);
-    return startModulePolicy(entry, compiled.value, settings.value, { monotonicMs: files.monotonicMs, failed });
+    const started = startModulePolicy(entry, compiled.value, settings.value, { monotonicMs: files.monotonicMs, failed });
+    return started.ok ? ok({ module: started.value, takes }) : started;
   };
 }
 

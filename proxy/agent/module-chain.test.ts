@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { makeFakeLog } from "../../test/fakes/log.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
+import { MEMORY_OF_ALL_MODULES, type ModuleMemory, NO_MODULE_MEMORY } from "../core/modules/module-memory.ts";
 import { FAILED_ANSWER, type ModuleInForce, type ModuleSet, NO_MODULES } from "../core/modules/policy-chain.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { type LoadModule, type ModuleListing, makeModuleChain } from "./module-chain.ts";
@@ -28,7 +29,7 @@ function entry(name: string, more: Partial<ModuleEntry> = {}): ModuleEntry {
 }
 
 /** A chain over a scripted store. */
-function setUp(start: Result<ModuleListing, string>, bad: readonly string[] = []) {
+function setUp(start: Result<ModuleListing, string>, bad: readonly string[] = [], takes: Readonly<Record<string, ModuleMemory>> = {}) {
   let listing = start;
   let nowMs = 0;
   const loads: string[] = [];
@@ -41,7 +42,8 @@ function setUp(start: Result<ModuleListing, string>, bad: readonly string[] = []
     reporters.set(wanted.name, failed);
     if (broken.has(wanted.name)) return err("its content has another hash");
     const ask = () => ({ answer: FAILED_ANSWER, failed: false });
-    return ok({ name: wanted.name, audit: wanted.audit, policyId: wanted.componentSha256, headers: new Set<string>(), ask });
+    const module = { name: wanted.name, audit: wanted.audit, policyId: wanted.componentSha256, headers: new Set<string>(), ask };
+    return ok({ module, takes: takes[wanted.name] ?? NO_MODULE_MEMORY });
   };
   const chain = makeModuleChain({
     readListing: () => listing,
@@ -168,7 +170,10 @@ describe("makeModuleChain", () => {
       load: async ({ name, audit }) =>
         name === "gone"
           ? err("it is missing")
-          : ok({ name, audit, policyId: HASH, headers: new Set<string>(), ask: () => ({ answer: FAILED_ANSWER, failed: false }) }),
+          : ok({
+              module: { name, audit, policyId: HASH, headers: new Set<string>(), ask: () => ({ answer: FAILED_ANSWER, failed: false }) },
+              takes: NO_MODULE_MEMORY,
+            }),
       putInForce: (set) => sets.push(set),
       changed: () => undefined,
       log,
@@ -180,6 +185,27 @@ describe("makeModuleChain", () => {
       [["here"]],
       ["modules-applied"],
     ]);
+  });
+
+  test("T-151: modules that take too much together are refused whole, and those in effect stay", async () => {
+    const half = { ...NO_MODULE_MEMORY, linearBytes: MEMORY_OF_ALL_MODULES.linearBytes / 2 };
+    const { chain, put, names, report, events } = setUp(list("1", entry("a"), entry("b")), [], {
+      a: half,
+      b: half,
+      c: { ...half, linearBytes: 1 },
+    });
+    await chain.check();
+    expect([names(), report().health]).toEqual([["a", "b"], "ok"]);
+    await put(list("2", entry("a"), entry("b"), entry("c")));
+    expect(names()).toEqual(["a", "b"]);
+    expect(JSON.stringify(events.at(-1))).toContain(
+      'cannot load module \\"c\\": with it all enabled modules may take 257 MiB as their own memories',
+    );
+    await put(list("3", entry("a"), entry("b", { enabled: false }), entry("c")));
+    expect([names(), report().health]).toEqual([["a", "c"], "ok"]);
+    // The same from the first list on: what cannot be loaded is denied, not left out.
+    await put(list("4", entry("c"), entry("a"), entry("b")));
+    expect(names()).toEqual(["a", "c"]);
   });
 
   test("T-131: putting a module in audit is told as a warning, once", async () => {

@@ -3,6 +3,7 @@
 
 import { perEndpoint } from "../core/key-status.ts";
 import type { ModuleEntry } from "../core/modules/module-entry.ts";
+import { addModuleMemory, type ModuleMemory, NO_MODULE_MEMORY } from "../core/modules/module-memory.ts";
 import { FAILED_ANSWER, type ModuleInForce, type ModuleSet } from "../core/modules/policy-chain.ts";
 import type { Log } from "../core/ports.ts";
 import type { Result } from "../core/result.ts";
@@ -20,7 +21,17 @@ export interface ModuleListing {
 }
 
 /** Checks every hash and signature, compiles and starts; the error is one line for people. */
-export type LoadModule = (entry: ModuleEntry, failed: (cause: FailureCause) => void) => Promise<Result<ModuleInForce, string>>;
+export type LoadModule = (
+  entry: ModuleEntry,
+  failed: (cause: FailureCause) => void,
+  /** By the modules before it: one for which there is no room is not compiled. */
+  taken: ModuleMemory,
+) => Promise<Result<LoadedModule, string>>;
+
+export interface LoadedModule {
+  readonly module: ModuleInForce;
+  readonly takes: ModuleMemory;
+}
 
 export interface ModuleChainPorts {
   readonly readListing: () => Result<ModuleListing, string>;
@@ -38,6 +49,7 @@ export interface KnownModule {
   readonly entry: ModuleEntry;
   /** Undefined: disabled. Of a module that could not be loaded, a stand-in that denies. */
   readonly asked: ModuleInForce | undefined;
+  readonly takes: ModuleMemory;
   /** Why it could not be loaded. */
   readonly refusal: string | undefined;
   readonly failures: FailureRecord;
@@ -98,7 +110,13 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
       return tellApplied();
     }
     const known: KnownModule[] = [];
-    for (const entry of entries) known.push(await takeOrLoad(entry, dependsOn));
+    let taken = NO_MODULE_MEMORY;
+    for (const entry of entries) {
+      const each = await takeOrLoad(entry, dependsOn, taken);
+      const sum = addModuleMemory(taken, each.takes);
+      if (sum.ok) taken = sum.value;
+      known.push(sum.ok ? each : { ...each, asked: standInFor(entry), refusal: refusalOf(entry, sum.error) });
+    }
     const refusals = known.flatMap(({ refusal }) => refusal ?? []);
     if (refusals.length > 0) {
       // A newer list may have taken away what this one names: then that one is looked at, and this one was never wanted.
@@ -122,15 +140,16 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
   }
 
   /** What did not change keeps its instance and its count of failures. */
-  async function takeOrLoad(entry: ModuleEntry, dependsOn: string): Promise<KnownModule> {
+  async function takeOrLoad(entry: ModuleEntry, dependsOn: string, taken: ModuleMemory): Promise<KnownModule> {
     const text = JSON.stringify(entry);
     const same = dependsOn === dependedOn ? state.known.find((known) => JSON.stringify(known.entry) === text) : undefined;
     if (same !== undefined && same.refusal === undefined) return same;
     const failures = makeFailureRecord(entry.name, ports);
-    if (!entry.enabled) return { entry, asked: undefined, refusal: undefined, failures };
-    const loaded = await ports.load(entry, failures.add);
-    if (loaded.ok) return { entry, asked: loaded.value, refusal: undefined, failures };
-    return { entry, asked: standInFor(entry), refusal: `cannot load module "${entry.name}": ${loaded.error}`, failures };
+    const takes = NO_MODULE_MEMORY;
+    if (!entry.enabled) return { entry, asked: undefined, takes, refusal: undefined, failures };
+    const loaded = await ports.load(entry, failures.add, taken);
+    if (loaded.ok) return { entry, asked: loaded.value.module, takes: loaded.value.takes, refusal: undefined, failures };
+    return { entry, asked: standInFor(entry), takes, refusal: refusalOf(entry, loaded.error), failures };
   }
 
   /** @param wanted - the modules of a list that can be read; undefined: nobody knows what is wanted */
@@ -173,6 +192,10 @@ function setOf(known: readonly KnownModule[]): ModuleSet {
   return perEndpoint((endpoint) =>
     known.flatMap(({ entry, asked }) => (asked !== undefined && entry.endpoints.includes(endpoint) ? [asked] : [])),
   );
+}
+
+function refusalOf({ name }: ModuleEntry, problem: string): string {
+  return `cannot load module "${name}": ${problem}`;
 }
 
 /** Denies what a module would have been asked, because it cannot be. */

@@ -35,7 +35,10 @@ const TOOLS: Readonly<Record<string, () => Promise<Tool>>> = {
   report: async () => (await import("./report.ts")).report,
   audit: async () => (await import("./audit.ts")).audit,
   policy: async () => (await import("./policy.ts")).policy,
-  module: async () => (await import("./module.ts")).module,
+  module: async () => {
+    await ensureEngine();
+    return (await import("./module.ts")).module;
+  },
   [COMPILE_ITEM_COMMAND]: async () => (await import("./compile-item.ts")).compileItemForDaemon,
   [HASH_FILES_COMMAND]: async () => (await import("./hash-files.ts")).hashFilesForDaemon,
 };
@@ -51,6 +54,15 @@ if (import.meta.main) {
   } else {
     await runCommand(command);
   }
+}
+
+/** Modules of strangers are compiled only by an engine whose memory is bounded. */
+async function ensureEngine(): Promise<void> {
+  const { ensureEngineOptions } = await import("../adapters/native/engine-options.ts");
+  const ensured = ensureEngineOptions();
+  if (ensured.ok) return;
+  process.stderr.write(`azure-proxy-agent: ${ensured.error}\n`);
+  process.exit(EXIT.capability);
 }
 
 async function runCommand(command: Command): Promise<void> {
@@ -71,6 +83,7 @@ async function runCommand(command: Command): Promise<void> {
       break;
     }
     case "run": {
+      await ensureEngine();
       const { widenThreadPool } = await import("../adapters/native/thread-pool.ts");
       // Before anything uses the pool: its size is read once.
       widenThreadPool();

@@ -21,6 +21,7 @@ import {
   MAX_SETTINGS_BYTES,
   MODULE_NAME_WANTED,
 } from "../core/modules/module-index.ts";
+import { memoryOfModule } from "../core/modules/module-memory.ts";
 import { checkModuleSignature, type VerifiedSignature } from "../core/modules/module-signature.ts";
 import { countFailed, renderFailures } from "../core/policy-tools/render-module-tests.ts";
 import { count, quote } from "../core/policy-tools/text-layout.ts";
@@ -29,6 +30,7 @@ import { type CaseTarget, readCaseFile, runModuleCases } from "./module-cases.ts
 import { type ModuleConfig, readModuleConfig } from "./module-config.ts";
 import { confirmChange } from "./module-confirm.ts";
 import {
+  checkRoom,
   compilePrepared,
   NO_SETTINGS,
   ownUserId,
@@ -130,6 +132,10 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
   const encoded = encodePrepared(prepared.value.prepared);
   if (encoded.length > MAX_PREPARED_BYTES)
     return tellRefusal(`cannot add ${name(path)}: metered it has ${encoded.length} bytes, want at most ${MAX_PREPARED_BYTES}`).error;
+  if (!options.has("--disabled") && old?.enabled !== false) {
+    const room = checkRoom(config.value, before.value.entries, memoryOfModule(prepared.value.prepared, budgets), wishes.value.name);
+    if (!room.ok) return room.error;
+  }
   const compiled = await compilePrepared(prepared.value.prepared, name(path));
   if (!compiled.ok) return compiled.error;
   const settings = chooseSettings(options, config.value, old);

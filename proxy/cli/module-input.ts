@@ -17,6 +17,7 @@ import {
 import { findModule } from "../core/modules/module-changes.ts";
 import type { ModuleBudgets, ModuleEntry } from "../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES } from "../core/modules/module-index.ts";
+import { addModuleMemory, type ModuleMemory, memoryOfModule, NO_MODULE_MEMORY } from "../core/modules/module-memory.ts";
 import type { SeenHeader } from "../core/modules/policy-question.ts";
 import { escapeForTerminal } from "../core/policy-tools/terminal-text.ts";
 import { quote } from "../core/policy-tools/text-layout.ts";
@@ -186,6 +187,20 @@ export function readInstalledArtefact(config: ModuleConfig, entry: ModuleEntry, 
   if (!component.ok) return component;
   const prepared = currentPrepared(artefact.value, component.value, entry.budgets.memoryBytes, budgets.memoryBytes);
   return prepared.ok ? prepared : tellRefusal(`module ${quote(entry.name)}: ${prepared.error}`);
+}
+
+/** Is there room for a module among those that are enabled, its namesake aside? Else told. */
+export function checkRoom(config: ModuleConfig, entries: readonly ModuleEntry[], more: ModuleMemory, moduleName: string): Told<void> {
+  let taken = NO_MODULE_MEMORY;
+  for (const entry of entries) {
+    if (!entry.enabled || entry.name === moduleName) continue;
+    const prepared = readInstalledArtefact(config, entry, entry.budgets);
+    if (!prepared.ok) return prepared;
+    const { compilerBytes, linearBytes } = memoryOfModule(prepared.value, entry.budgets);
+    taken = { compilerBytes: taken.compilerBytes + compilerBytes, linearBytes: taken.linearBytes + linearBytes };
+  }
+  const room = addModuleMemory(taken, more);
+  return room.ok ? ok(undefined) : tellRefusal(`cannot add module ${quote(moduleName)}: ${room.error}`);
 }
 
 /** The cases beside a component file; undefined for an installed module and standard input. */

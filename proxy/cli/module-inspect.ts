@@ -7,6 +7,8 @@ import type { ModuleEntry } from "../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES } from "../core/modules/module-index.ts";
 import { count, quote, wrap } from "../core/policy-tools/text-layout.ts";
 import { err, ok, type Result } from "../core/result.ts";
+import { toMiB } from "../core/wasm/compiler-memory.ts";
+import { LIMITS } from "../core/wasm/core-limits.ts";
 import type { ComponentFacts } from "../core/wasm/describe-component.ts";
 import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "./module-config.ts";
 import {
@@ -134,6 +136,7 @@ function renderFacts(facts: ComponentFacts): readonly string[] {
         ].join(", "),
       ),
     ),
+    ...wrap("compiling   ", `at most ${toMiB(facts.compilerBytes)} of ${toMiB(LIMITS.compilerBytes)} MiB of memory`),
     ...(facts.customSections.length === 0 ? [] : wrap("custom      ", facts.customSections.map(quote).join(", "))),
     ...facts.producers.flatMap((text) => wrap("made by     ", quote(text))),
   ];

@@ -13,6 +13,7 @@ import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { claimsOf } from "../support/claims.ts";
 import { componentFromModuleWat, type ModuleWat } from "../support/module-wat.ts";
 import { compilePolicy } from "../support/policy-build.ts";
+import { endlessly, PRICED } from "../support/priced-instructions.ts";
 import { CHAIN_OF_LOADS, SLOW_LOOPS } from "../support/slow-loops.ts";
 import { atMost, type Figure, median, quantile, type Section } from "./figures.ts";
 import { makeRuleSet } from "./rule-set.ts";
@@ -21,6 +22,10 @@ const SIZES = [10, 100, 1_000] as const;
 const BOUND_OVERHEAD = 1.1;
 const BOUND_LOOP_MS = 15;
 const WARM_CALLS = 20_000;
+/** Of what a unit takes: memory that no cache holds is the exception, and has figures of its own. */
+const BOUND_PRICE = 4;
+const DEAREST_SHOWN = 5;
+const IN_NO_CACHE: ReadonlySet<string> = new Set(["memory.fill", "memory.copy"]);
 
 export interface MeterOptions {
   readonly rounds: number;
@@ -30,7 +35,7 @@ export interface MeterOptions {
 export async function benchMeter({ rounds, callsPerRound }: MeterOptions): Promise<Section> {
   const figures: Figure[] = [];
   for (const size of SIZES) figures.push(await benchSize(size, rounds, callsPerRound));
-  figures.push(benchPreparation(rounds), ...(await benchLoops(rounds)));
+  figures.push(benchPreparation(rounds), ...(await benchLoops(rounds)), ...(await benchPrices(rounds)));
   return {
     title: "The meter",
     how: `metered and unmetered calls in turns, medians of ${rounds} rounds of ${callsPerRound} calls through our own glue`,
@@ -136,6 +141,26 @@ async function benchLoops(rounds: number): Promise<readonly Figure[]> {
     ),
   );
   return figures;
+}
+
+/** What a unit of each kind of instruction takes, once the engine has made machine code of it; the dearest kinds are shown. */
+async function benchPrices(rounds: number): Promise<readonly Figure[]> {
+  const budgets = budgetsFor(DEFAULT_BUDGETS, 1);
+  const prices: { readonly name: string; readonly value: number }[] = [];
+  for (const [name, kind] of Object.entries(PRICED)) {
+    if (IN_NO_CACHE.has(name)) continue;
+    const { value } = await benchLoop(name, endlessly(kind), rounds, budgets);
+    prices.push({ name, value: (value * 1e6) / budgets.fuel });
+  }
+  const typical = median(prices.map(({ value }) => value));
+  const dearest = prices.toSorted((a, b) => b.value - a.value).slice(0, DEAREST_SHOWN);
+  return dearest.map(({ name, value }) => ({
+    name: `a unit of ${name}`,
+    value,
+    unit: "ns",
+    against: { name: "of the kind in the middle", value: typical },
+    bound: atMost(value, BOUND_PRICE * typical, `${BOUND_PRICE} x that`),
+  }));
 }
 
 /** Each round on a fresh instance, as after the failure of the one before. */

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { makeLoadModule, readListing } from "../../proxy/agent/load-module.ts";
 import { canonicalise } from "../../proxy/core/canonical-request.ts";
 import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
+import { NO_MODULE_MEMORY } from "../../proxy/core/modules/module-memory.ts";
 import type { ModuleInForce } from "../../proxy/core/modules/policy-chain.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
 import { claimsOf } from "../support/claims.ts";
@@ -74,9 +75,9 @@ class BenchStore implements Disposable {
     const load = makeLoadModule(files);
     const loaded: ModuleInForce[] = [];
     for (const entry of listing.value.entries) {
-      const module = await load(entry, () => undefined);
+      const module = await load(entry, () => undefined, NO_MODULE_MEMORY);
       if (!module.ok) throw new Error(module.error);
-      loaded.push(module.value);
+      loaded.push(module.value.module);
     }
     return loaded;
   }

@@ -49,6 +49,31 @@ describe("module add", () => {
     PATIENCE_MS,
   );
 
+  test(
+    "T-150: of a component that takes too much memory to compile keeps nothing and says how much and what for",
+    async () => {
+      const locals = "i64 ".repeat(1_900);
+      folder.write("names.wasm", await componentFromModuleWat({ fields: `(func (local ${locals}) ${"(loop)".repeat(16_000)})` }));
+      const line = await expectNothingLeft("add", "names.wasm", "--name", "bad");
+      expect(line).toMatch(
+        /compiling it may take 97 MiB of memory or more, 9\d of them for loops [a-z ]+, want at most 96, at offset \d+\n$/,
+      );
+    },
+    PATIENCE_MS,
+  );
+
+  test(
+    "T-151: of a module for which the others leave no room keeps nothing; replaced or disabled it has room",
+    async () => {
+      const argv = ["add", "good.wasm", "--name", "large", "--memory", "256m"];
+      const line = await expectNothingLeft(...argv);
+      expect(line).toContain("may take 264 MiB as their own memories (256 of them for it), want at most 256");
+      expect((await folder.module(...argv, "--disabled", "--dry-run")).code).toBe(0);
+      expect((await folder.module("add", "good.wasm", "--name", "kept", "--replace", "--memory", "256m", "--dry-run")).code).toBe(0);
+    },
+    PATIENCE_MS,
+  );
+
   test.each(Object.entries(NEVER_STARTING))(
     "T-107: of a module that %s keeps nothing",
     async (_, parts) => {

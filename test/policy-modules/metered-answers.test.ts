@@ -7,6 +7,7 @@ import { compileComponent, startComponent } from "../../proxy/adapters/policy/co
 import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
 import { parseRuleItem } from "../../proxy/core/rules.ts";
 import { ByteReader } from "../../proxy/core/wasm/byte-reader.ts";
+import { CompilerMemory } from "../../proxy/core/wasm/compiler-memory.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../proxy/core/wasm/core-limits.ts";
 import { readCoreModule } from "../../proxy/core/wasm/core-module.ts";
 import { FUEL_IMPORT, meterModule } from "../../proxy/core/wasm/meter-module.ts";
@@ -35,6 +36,11 @@ function instantiate(bytes: Uint8Array, imports: Record<string, Record<string, W
   return new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(bytes)), imports).exports as unknown as Running;
 }
 
+function meter(core: Uint8Array) {
+  const module = readCoreModule(new ByteReader(core), DEFAULT_PREPARATION_LIMITS);
+  return meterModule(core, module, DEFAULT_PREPARATION_LIMITS, new CompilerMemory());
+}
+
 function observe({ run, memory, ticks, state, level }: Running, input: readonly [number, bigint, number]) {
   let result: unknown;
   try {
@@ -57,7 +63,7 @@ describe("metered modules", () => {
     for (let i = 0; i < PROGRAMS; i++) {
       const wat = randomWat(random);
       const core = await parse(wat);
-      const metered = meterModule(core, readCoreModule(new ByteReader(core), DEFAULT_PREPARATION_LIMITS), DEFAULT_PREPARATION_LIMITS);
+      const metered = meter(core);
       const fuel = new WebAssembly.Global({ value: "i64", mutable: true }, FUEL);
       const original = instantiate(core, {});
       const changed = instantiate(metered.bytes, { [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel } });
@@ -84,7 +90,7 @@ describe("metered modules", () => {
     const random = seededRandom(SEED + 1);
     for (let i = 0; i < 20; i++) {
       const core = await parse(randomWat(random));
-      const metered = meterModule(core, readCoreModule(new ByteReader(core), DEFAULT_PREPARATION_LIMITS), DEFAULT_PREPARATION_LIMITS);
+      const metered = meter(core);
       const fuel = new WebAssembly.Global({ value: "i64", mutable: true }, 0n);
       const imports = { [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel } };
       const wanted = observe(instantiate(core, {}), [5, 6n, 0.5]);

@@ -87,7 +87,7 @@ describe("core modules the meter does not know", () => {
       [3, [12, ...Array.from({ length: 12 }, () => 0)]],
       [10, [12, ...Array.from({ length: 12 }, () => body).flat()]],
     );
-    expect(refusalOf(many).message).toContain("metered core modules");
+    expect(refusalOf(many).message).toContain("blocks, loops and ifs");
   });
 
   test("T-103: refuses more than 16 MiB before reading them", () => {

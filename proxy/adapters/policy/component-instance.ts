@@ -43,7 +43,9 @@ export interface ComponentInstance {
 }
 
 /** Compiles beside other work. */
-export async function compileComponent(prepared: PreparedComponent): Promise<Result<CompiledComponent, ComponentFault>> {
+export async function compileComponent(
+  prepared: Omit<PreparedComponent, "compilerBytes" | "memories">,
+): Promise<Result<CompiledComponent, ComponentFault>> {
   try {
     const modules = await Promise.all(prepared.modules.map((module) => WebAssembly.compile(new Uint8Array(module))));
     return ok({ plan: prepared.plan, modules, fuelImport: prepared.fuelImport });

@@ -28,6 +28,8 @@ const PREPARED: PreparedComponent = {
   },
   modules: [Uint8Array.of(1, 2, 3), new Uint8Array(0)],
   fuelImport: { module: "azure-proxy-agent", name: "fuel" },
+  compilerBytes: 1234,
+  memories: 1,
 };
 
 function damaged(edit: (value: Record<string, never> & typeof PREPARED) => void): string {
@@ -47,6 +49,8 @@ describe("prepared artefact", () => {
     expect(decodePrepared(encodePrepared(PREPARED))).toEqual({ ok: true, value: PREPARED });
     const other: PreparedComponent = {
       fuelImport: PREPARED.fuelImport,
+      memories: PREPARED.memories,
+      compilerBytes: PREPARED.compilerBytes,
       modules: PREPARED.modules,
       plan: { ...PREPARED.plan },
       preparation: 1,

@@ -6,7 +6,7 @@ import { isObject } from "../../core/json-text.ts";
 import { MEMORY_PAGE_BYTES } from "../../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { ComponentPlan, CoreInstance, CoreItem, LiftedFunction, PreparedComponent } from "../../core/wasm/component-plan.ts";
-import { DEFAULT_PREPARATION_LIMITS } from "../../core/wasm/core-limits.ts";
+import { DEFAULT_PREPARATION_LIMITS, LIMITS } from "../../core/wasm/core-limits.ts";
 import { PREPARATION, prepareComponent } from "../../core/wasm/prepare-component.ts";
 
 const CBOR = { useRecords: false, mapsAsObjects: true, tagUint8Array: false } as const;
@@ -17,9 +17,15 @@ const SORTS = ["func", "table", "memory", "global"] as const;
 const MAX_PARTS = 10_000;
 const MAX_NAME_CHARACTERS = 1024;
 
-export function encodePrepared({ preparation, plan, modules, fuelImport }: PreparedComponent): Uint8Array {
-  const fuel = { module: fuelImport.module, name: fuelImport.name };
-  return encoder.encode({ preparation, plan: plainPlan(plan), modules: modules.map((bytes) => Buffer.from(bytes)), fuelImport: fuel });
+export function encodePrepared({ preparation, plan, modules, fuelImport, compilerBytes, memories }: PreparedComponent): Uint8Array {
+  return encoder.encode({
+    preparation,
+    plan: plainPlan(plan),
+    modules: modules.map((bytes) => Buffer.from(bytes)),
+    fuelImport: { module: fuelImport.module, name: fuelImport.name },
+    compilerBytes,
+    memories,
+  });
 }
 
 /** @returns the artefact, or what in it is wrong */
@@ -89,7 +95,8 @@ function plainItem({ sort, instance, name }: CoreItem): CoreItem {
 class Malformed extends Error {}
 
 function readPrepared(value: unknown): PreparedComponent {
-  const { preparation, plan, modules, fuelImport } = members(value, "artefact", ["preparation", "plan", "modules", "fuelImport"]);
+  const artefact = members(value, "artefact", ["preparation", "plan", "modules", "fuelImport", "compilerBytes", "memories"]);
+  const { preparation, plan, modules, fuelImport } = artefact;
   const fuel = members(fuelImport, "fuelImport", ["module", "name"]);
   const cores = list(modules, "modules").map((each, i) => {
     if (each instanceof Uint8Array) return new Uint8Array(each);
@@ -102,6 +109,8 @@ function readPrepared(value: unknown): PreparedComponent {
     plan: read,
     modules: cores,
     fuelImport: { module: name(fuel.module, "fuelImport/module"), name: name(fuel.name, "fuelImport/name") },
+    compilerBytes: whole(artefact.compilerBytes, "compilerBytes", LIMITS.compilerBytes + 1),
+    memories: whole(artefact.memories, "memories", LIMITS.memories + 1),
   };
 }
 

@@ -51,6 +51,10 @@ export interface PreparedComponent {
    * No import of the component's own has this module name.
    */
   readonly fuelImport: { readonly module: string; readonly name: string };
+  /** Memory that the engine's compiler may take for all modules, as `compiler-memory.ts` estimates it. */
+  readonly compilerBytes: number;
+  /** Linear memories that its instances define together. */
+  readonly memories: number;
 }
 
 /** Why a component is refused, ready for one line: what is wrong, the offending name, section, import or opcode, and where. */

@@ -36,12 +36,17 @@ export const LIMITS = {
   bodyBytes: 512 * 1024,
   locals: 2_000,
   nesting: 512,
+  /** Blocks, loops and ifs of a function: the engine's parser takes up to 2 KiB for each while it reads that function. */
+  blocks: 16_384,
   branchTargets: 10_000,
   /** Types that checking a function may compare, by its size. */
   comparisonsPerByte: 16,
   comparisonsPerBody: 2_000,
   /** All metered core modules together: each head of a loop grows by some twenty bytes. */
   meteredBytes: 32 * 1024 * 1024,
+  /** Memory of the engine's compiler for a component, and for all installed ones together, as `compiler-memory.ts` estimates it. */
+  compilerBytes: 96 * 1024 * 1024,
+  compilerBytesOfAll: 160 * 1024 * 1024,
 } as const;
 
 export const PAGE_BYTES = 65_536;

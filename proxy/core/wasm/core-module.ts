@@ -83,6 +83,7 @@ export interface CoreModule {
   readonly elementSegments: number;
   /** Of all element segments. */
   readonly elements: number;
+  readonly dataSegments: number;
   /** Of all data segments. */
   readonly dataBytes: number;
   /** Undefined: no such section, so no instruction may name a data segment. */

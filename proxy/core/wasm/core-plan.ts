@@ -1,6 +1,7 @@
 // The row of core instances that a component comes down to, while it is read.
 
 import { ByteReader } from "./byte-reader.ts";
+import { CompilerMemory } from "./compiler-memory.ts";
 import type { CoreEntity, CoreInstanceEntity } from "./component-entities.ts";
 import type { CoreInstance, CoreItem } from "./component-plan.ts";
 import { LIMITS } from "./core-limits.ts";
@@ -21,6 +22,8 @@ const IN_WORDS = {
 
 export class CorePlan {
   readonly modules: CoreModule[] = [];
+  /** What the engine may take for these modules: more is added when their functions are read. */
+  readonly compilerMemory = new CompilerMemory();
   readonly #file: Uint8Array;
   readonly #instances: CoreInstance[] = [];
   readonly #walls: FunctionType[] = [];
@@ -32,8 +35,14 @@ export class CorePlan {
     this.#file = file;
   }
 
+  /** Linear memories of all instances so far. */
+  get memories(): number {
+    return this.#made.memories;
+  }
+
   addModule(module: CoreModule, offset: number): number {
     if (this.modules.length === LIMITS.coreModules) refuse("limit", offset, `it has more than ${LIMITS.coreModules} core modules`);
+    this.compilerMemory.addModule(module, module.end);
     return this.modules.push(module) - 1;
   }
 

@@ -30,6 +30,8 @@ export interface ComponentFacts {
   readonly encoding: "utf8" | "utf16";
   readonly nestedComponents: number;
   readonly coreInstances: number;
+  /** Estimate of what the engine's compiler may take. */
+  readonly compilerBytes: number;
   readonly imports: readonly string[];
   readonly exports: readonly string[];
   readonly modules: readonly ModuleFacts[];
@@ -44,6 +46,7 @@ export function describe(
   component: ReadComponent,
   plan: ComponentPlan,
   metered: readonly MeteredModule[],
+  compilerBytes: number,
 ): ComponentFacts {
   const customs = [...component.customs, ...component.core.modules.flatMap((module) => module.customs)];
   return {
@@ -52,6 +55,7 @@ export function describe(
     encoding: plan.evaluate.encoding,
     nestedComponents: component.nestedComponents,
     coreInstances: plan.instances.length,
+    compilerBytes,
     imports: component.imports.map(({ name }) => name),
     exports: [...component.exports.keys()],
     modules: component.core.modules.map((module, i) => describeModule(module, metered[i])),

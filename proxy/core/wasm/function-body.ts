@@ -5,6 +5,7 @@ import { BodyLocals } from "./body-locals.ts";
 import { type BodyPatches, PATCH } from "./body-patches.ts";
 import { readBulk, TABLE_GROW } from "./bulk-instructions.ts";
 import type { ByteReader } from "./byte-reader.ts";
+import type { CompilerMemory } from "./compiler-memory.ts";
 import { LIMITS } from "./core-limits.ts";
 import type { CoreModule } from "./core-module.ts";
 import { F32, F64, FUNCREF, type FunctionType, I32, I64, readValueType } from "./core-types.ts";
@@ -35,6 +36,7 @@ export class BodyReader {
   readonly #module: CoreModule;
   readonly #patches: BodyPatches;
   readonly #costs = new PathCosts();
+  readonly #memory: CompilerMemory;
   #reader: ByteReader;
   readonly #locals = new BodyLocals();
   readonly #indices: ModuleIndices;
@@ -42,11 +44,12 @@ export class BodyReader {
   /** Opcodes that occurred in any body read; `0xfc` opcodes stand at 256 + opcode. */
   readonly seen = new Uint8Array(512);
 
-  constructor(module: CoreModule, reader: ByteReader, patches: BodyPatches) {
+  constructor(module: CoreModule, reader: ByteReader, patches: BodyPatches, memory: CompilerMemory) {
     this.#module = module;
     this.#indices = new ModuleIndices(module);
     this.#reader = reader;
     this.#patches = patches;
+    this.#memory = memory;
   }
 
   /** @param reader - the body alone, from the count of its local groups to its last `end` */
@@ -57,6 +60,7 @@ export class BodyReader {
     this.#patches.localGroups = this.#locals.read(reader, type.params);
     this.#patches.codeStart = reader.position;
     this.#patches.locals = this.#locals.count;
+    this.#memory.enterFunction(this.#locals.count);
     this.#costs.begin();
     const entry = this.#patches.add(reader.position, PATCH.checkpoint, 0);
     // The label of a function is its end: branching to it takes the results.
@@ -70,6 +74,7 @@ export class BodyReader {
     this.#operands.offset = reader.position;
     const opcode = reader.byte();
     this.seen[opcode] = 1;
+    this.#memory.instruction(opcode);
     this.#costs.add(OPCODE_COST[opcode] ?? COST.plain);
     if (opcode >= 0x45 && opcode <= 0xc4) {
       this.#numeric(opcode);
@@ -162,6 +167,7 @@ export class BodyReader {
         this.#branchTable();
         return;
       case 0x0f:
+        this.#memory.moves(this.#operands.returnTypes().length);
         this.#operands.popAll(this.#operands.returnTypes());
         this.#stop();
         return;
@@ -190,17 +196,20 @@ export class BodyReader {
       case 0x23:
         this.#operands.push(this.#global(false));
         return;
-      case 0x24:
-        this.#operands.pop(this.#global(true));
+      case 0x24: {
+        const type = this.#global(true);
+        if (type === FUNCREF) this.#costs.add(COST.globalSetReference);
+        this.#operands.pop(type);
         return;
+      }
       case 0x25:
-        this.#costs.add(COST.tableAccess);
+        this.#costs.add(COST.tableGet);
         this.#indices.readTable(this.#reader);
         this.#operands.pop(I32);
         this.#operands.push(FUNCREF);
         return;
       case 0x26:
-        this.#costs.add(COST.tableAccess);
+        this.#costs.add(COST.tableSet);
         this.#indices.readTable(this.#reader);
         this.#operands.pop(FUNCREF);
         this.#operands.pop(I32);
@@ -229,6 +238,7 @@ export class BodyReader {
         this.#operands.push(I32);
         return;
       case 0xd2: {
+        this.#costs.add(COST.reference);
         this.#indices.readDeclaredFunction(this.#reader);
         this.#operands.push(FUNCREF);
         return;
@@ -242,6 +252,7 @@ export class BodyReader {
 
   #extended(opcode: number): void {
     this.seen[256 + (opcode & 0xff)] = 1;
+    this.#memory.instruction(256 + (opcode & 0xff));
     if (opcode <= 7) {
       this.#costs.add((OPCODE_COST[256 + opcode] ?? COST.convert) - COST.plain);
       this.#numeric(256 + opcode);
@@ -255,6 +266,10 @@ export class BodyReader {
   #enter(opcode: number): void {
     const type = this.#blockType();
     if (opcode === 0x04) this.#operands.pop(I32);
+    const { offset, height } = this.#operands;
+    if (opcode === 0x03) this.#memory.loop(this.#locals.count + height, offset);
+    this.#memory.block(offset);
+    this.#memory.moves(type.params.length + type.results.length);
     this.#operands.popAll(type.params);
     if (opcode === 0x03) {
       this.#costs.enterLoop();
@@ -277,7 +292,7 @@ export class BodyReader {
     const entersFunction = this.#operands.depth === 0;
     const checkpoint = this.#operands.close();
     const cost = this.#costs.leave();
-    if (checkpoint >= 0) this.#patches.values[checkpoint] = cost + COST.checkpoint + (entersFunction ? this.#locals.count >> 1 : 0);
+    if (checkpoint >= 0) this.#patches.values[checkpoint] = cost + COST.checkpoint + (entersFunction ? COST.local * this.#locals.count : 0);
   }
 
   #blockType(): FunctionType {
@@ -301,13 +316,16 @@ export class BodyReader {
 
   #branchTypes(label: number): readonly number[] {
     this.#costs.branch(label);
-    return this.#operands.branchTypes(label);
+    const types = this.#operands.branchTypes(label);
+    this.#memory.moves(types.length);
+    return types;
   }
 
   #branchTable(): void {
     this.#costs.add(COST.branchTable);
     const reader = this.#reader;
     const count = reader.count("branch targets", LIMITS.branchTargets);
+    this.#memory.branchTable(count);
     this.#operands.pop(I32);
     let arity = -1;
     for (let i = 0; i <= count; i++) {
@@ -321,6 +339,7 @@ export class BodyReader {
   }
 
   #call(type: FunctionType): void {
+    this.#memory.call(type.params.length + type.results.length);
     this.#operands.popAll(type.params);
     this.#operands.pushAll(type.results);
   }

@@ -7,6 +7,7 @@
 import { BodyPatches, PATCH } from "./body-patches.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
+import type { CompilerMemory } from "./compiler-memory.ts";
 import type { PreparationLimits } from "./core-limits.ts";
 import { type CoreModule, SECTION, type SectionRange } from "./core-module.ts";
 import { type CoreLimits, FUNCREF } from "./core-types.ts";
@@ -37,9 +38,9 @@ const OP = {
   i64FromU32: 0xad,
   emptyBlock: 0x40,
 } as const;
-/** How much of an instruction's length is one unit: a byte string moves 8 bytes in its time, an element of a table takes 32. */
-const BYTES_PER_UNIT_LOG2 = 3;
-const UNITS_PER_ELEMENT_LOG2 = 5;
+/** How much of an instruction's length is one unit: a byte string moves 4 bytes in its time, an element of a table takes 64. */
+const BYTES_PER_UNIT_LOG2 = 2;
+const UNITS_PER_ELEMENT_LOG2 = 6;
 /** Growing may move all that is there: an engine reserves room to grow in place for a few memories of the process alone. */
 const UNITS_PER_GROWN_PAGE_LOG2 = 13;
 
@@ -76,8 +77,9 @@ const WRITTEN_ORDER = [
 /**
  * Checks the functions of a module and writes it metered. Custom sections are left out: they say nothing to an engine.
  * @param file - the whole file that the module was read from
+ * @param memory - what compiling takes is added to it
  */
-export function meterModule(file: Uint8Array, module: CoreModule, limits: PreparationLimits): MeteredModule {
+export function meterModule(file: Uint8Array, module: CoreModule, limits: PreparationLimits, memory: CompilerMemory): MeteredModule {
   const clash = module.imports.find((wanted) => wanted.module === FUEL_IMPORT.module);
   if (clash !== undefined) refuse("name", clash.offset, `an import is of module ${quote(FUEL_IMPORT.module)}, which is the agent's own`);
   const functions = module.functions.length;
@@ -89,7 +91,7 @@ export function meterModule(file: Uint8Array, module: CoreModule, limits: Prepar
   };
   const writer = new ByteWriter(Math.max(1024, Math.ceil((module.end - module.start) * 1.25)));
   writer.raw(PREAMBLE);
-  const code = new CodeMeter(file, module, numbers);
+  const code = new CodeMeter(file, module, numbers, memory);
   for (const id of WRITTEN_ORDER) {
     const section = module.sections.find((known) => known.id === id);
     const content = new ByteWriter(section === undefined ? 64 : section.end - section.start + 64);
@@ -198,23 +200,26 @@ class CodeMeter {
   readonly #file: Uint8Array;
   readonly #module: CoreModule;
   readonly #numbers: Numbers;
+  readonly #memory: CompilerMemory;
 
-  constructor(file: Uint8Array, module: CoreModule, numbers: Numbers) {
+  constructor(file: Uint8Array, module: CoreModule, numbers: Numbers, memory: CompilerMemory) {
     this.#file = file;
     this.#module = module;
     this.#numbers = numbers;
+    this.#memory = memory;
   }
 
   write(content: ByteWriter): void {
     const { bodies, functions, importedFunctions } = this.#module;
     const patches = new BodyPatches();
-    const reader = new BodyReader(this.#module, new ByteReader(this.#file, 0, 0), patches);
+    const reader = new BodyReader(this.#module, new ByteReader(this.#file, 0, 0), patches, this.#memory);
     const body = new ByteWriter(4096);
     content.u32(bodies.length + 2);
     bodies.forEach(({ start, end }, i) => {
       const type = functions[importedFunctions + i];
       if (type === undefined) throw new Error("internal error: a body without function");
       reader.read(new ByteReader(this.#file, start, end), type);
+      this.#memory.check(end);
       body.clear();
       this.#writeBody(body, start, end, patches);
       content.u32(body.length);

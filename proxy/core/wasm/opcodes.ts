@@ -9,21 +9,29 @@ export const COST = {
   /** Loads and stores: each may wait for the one before it, and for memory that is in no near cache. */
   access: 8,
   /** Division and remainder of integers. */
-  divide: 8,
+  divide: 12,
   /** Float arithmetic, division and roots: weighed by denormal operands, on which processors are slow. */
   float: 16,
   floatDivide: 60,
   /** Between integer and float, and rounding to a whole number. */
   convert: 3,
-  call: 6,
-  indirectCall: 12,
+  /** Smaller or larger of two floats, sign of another: several branches each. */
+  floatChoice: 4,
+  call: 10,
+  indirectCall: 20,
   branchTable: 4,
-  tableAccess: 8,
+  /** Reading a table, making a reference to a function: out of line in the interpreter. */
+  tableGet: 16,
+  reference: 16,
+  /** Writing a reference to a table or a global: the engine calls into its collector. */
+  tableSet: 80,
+  globalSetReference: 16,
   /** Of `memory.grow`, `table.grow` and each bulk instruction, before what their lengths cost. */
   grow: 3_000,
   bulk: 150,
-  /** Of entering a function or a loop, beside its longest path. */
-  checkpoint: 4,
+  /** Of entering a function or a loop, beside its longest path; each local of a function is set to zero. */
+  checkpoint: 6,
+  local: 1,
 } as const;
 
 export const NO_TYPE = 0;
@@ -62,13 +70,13 @@ numeric(0x8d, 0x90, 1, F32, F32, COST.convert); // ceil, floor, trunc, nearest
 numeric(0x91, 0x91, 1, F32, F32, COST.floatDivide);
 numeric(0x92, 0x94, 2, F32, F32, COST.float);
 numeric(0x95, 0x95, 2, F32, F32, COST.floatDivide);
-numeric(0x96, 0x98, 2, F32, F32);
+numeric(0x96, 0x98, 2, F32, F32, COST.floatChoice);
 numeric(0x99, 0x9f, 1, F64, F64);
 numeric(0x9b, 0x9e, 1, F64, F64, COST.convert);
 numeric(0x9f, 0x9f, 1, F64, F64, COST.floatDivide);
 numeric(0xa0, 0xa2, 2, F64, F64, COST.float);
 numeric(0xa3, 0xa3, 2, F64, F64, COST.floatDivide);
-numeric(0xa4, 0xa6, 2, F64, F64);
+numeric(0xa4, 0xa6, 2, F64, F64, COST.floatChoice);
 numeric(0xa7, 0xa7, 1, I64, I32); // conversions
 numeric(0xa8, 0xa9, 1, F32, I32, COST.convert);
 numeric(0xaa, 0xab, 1, F64, I32, COST.convert);

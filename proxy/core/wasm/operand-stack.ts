@@ -24,6 +24,11 @@ export class OperandStack {
   /** Types that may still be compared: a few bytes of code can ask for thousands. */
   #comparisonsLeft = 0;
 
+  /** Values on the stack, those of enclosing blocks included. */
+  get height(): number {
+    return this.#height;
+  }
+
   begin(bodyBytes: number): void {
     this.depth = -1;
     this.#height = 0;

@@ -13,7 +13,7 @@ import { writeWallModule } from "./wall-module.ts";
 import { AGENT_WORLD, authorizerVersion, PACKAGE, runsVersion, sameFunction } from "./world-types.ts";
 
 /** Raise it with every change of checks, cost model or plan: what was prepared by another one is prepared anew. */
-export const PREPARATION = 2;
+export const PREPARATION = 3;
 
 export interface Preparation {
   readonly prepared: PreparedComponent;
@@ -35,18 +35,26 @@ export function prepareComponent(
 
 function prepare(bytes: Uint8Array, limits: PreparationLimits): Preparation {
   const component = readComponent(bytes, limits);
-  const metered = component.core.modules.map((module) => meterModule(bytes, module, limits));
+  const metered = component.core.modules.map((module) => meterModule(bytes, module, limits, component.core.compilerMemory));
   const meteredBytes = metered.reduce((sum, module) => sum + module.bytes.length, 0);
   if (meteredBytes > LIMITS.meteredBytes) {
     refuse("limit", bytes.length, `its metered core modules have ${meteredBytes} bytes, want at most ${LIMITS.meteredBytes}`);
   }
   const plan = planOf(component);
   const modules = metered.map(({ bytes: module }) => module);
+  const compilerBytes = component.core.compilerMemory.bytes;
   const { walls } = component.core.finish();
   if (walls.length > 0) modules.push(writeWallModule(walls));
   return {
-    prepared: { preparation: PREPARATION, plan, modules, fuelImport: FUEL_IMPORT },
-    facts: describe(bytes, component, plan, metered),
+    prepared: {
+      preparation: PREPARATION,
+      plan,
+      modules,
+      fuelImport: FUEL_IMPORT,
+      compilerBytes,
+      memories: component.core.memories,
+    },
+    facts: describe(bytes, component, plan, metered, compilerBytes),
   };
 }
 
