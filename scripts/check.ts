@@ -21,7 +21,7 @@ const UNIT_TESTS = [
   "proxy",
   "policy-wasm",
   "test/cli",
-  "test/host",
+  "host-simulator",
   "test/conformance",
   "test/policy",
   "test/policy-modules",

@@ -11,7 +11,16 @@ interface Count {
 }
 
 /** Folders whose tests need neither root nor a sandbox. */
-const UNIT_TESTS = ["proxy", "policy-wasm", "scripts", "test/cli", "test/host", "test/conformance", "test/policy", "test/policy-modules"];
+const UNIT_TESTS = [
+  "proxy",
+  "policy-wasm",
+  "scripts",
+  "test/cli",
+  "host-simulator",
+  "test/conformance",
+  "test/policy",
+  "test/policy-modules",
+];
 
 async function runTests(title: string, prefix: readonly string[], files: readonly string[]): Promise<Count> {
   console.log(`== ${title}`);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { readTelemetryDocument } from "../../host-simulator/telemetry-check.ts";
 import { makeFakeLog } from "../../test/fakes/log.ts";
-import { readTelemetryDocument } from "../../test/host/telemetry-check.ts";
 import { extensionEvent, MACHINE, VM } from "../../test/support/telemetry.ts";
 import type { TakenEvents } from "../adapters/telemetry/event-folder.ts";
 import { err, ok, type Result } from "../core/result.ts";

@@ -5,8 +5,8 @@ import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { HostControlClient } from "../host/control-client.ts";
-import type { HostSettings } from "../host/settings.ts";
+import { HostControlClient } from "../../host-simulator/control-client.ts";
+import type { HostSettings } from "../../host-simulator/settings.ts";
 import { makeSubCgroup, requireSandbox } from "../support/sandbox.ts";
 import { answersOk, type Target } from "./probe.ts";
 
@@ -52,7 +52,7 @@ export class Rig implements AsyncDisposable {
     const rig = new Rig();
     try {
       const control = join(rig.folder, "control.sock");
-      rig.spawn("open", [process.execPath, join(ROOT, "test/host/main.ts"), "--control", control, "--records", "100"]);
+      rig.spawn("open", [process.execPath, join(ROOT, "host-simulator/main.ts"), "--control", control, "--records", "100"]);
       await rig.host.waitUntilUp(UP_LIMIT_MS);
       await rig.host.configure(settings);
       return rig;

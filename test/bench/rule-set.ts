@@ -1,7 +1,7 @@
 // An allowlist as an operator would write one, in any size: documents of IMDS, a role for each few of them, users, groups and
 // programs. Whoever the benches send is in it under the last names, so that nothing is found early.
 
-import type { RuleItem } from "../host/settings.ts";
+import type { RuleItem } from "../../host-simulator/settings.ts";
 
 const DOCUMENTS = ["instance/compute", "instance/network", "identity/oauth2/token", "attested/document", "scheduledevents"] as const;
 const PRIVILEGES_OF_A_ROLE = 5;

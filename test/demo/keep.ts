@@ -56,7 +56,7 @@ function tellNote(screen: Screen, places: Readonly<Record<string, string>>): voi
   screen.row('cat "$DEMO_STATUS" "$DEMO_CONFIG"');
   screen.row("curl -s -H 'Metadata: true' http://169.254.169.254/gpa-aggregated-status");
   screen.blank();
-  screen.fact("steer", "the simulated host (all of it: test/host/README.md):");
+  screen.fact("steer", "the simulated host (all of it: host-simulator/README.md):");
   const steer: readonly (readonly [path: string, body?: string])[] = [
     ["requests?limit=1"],
     ["config", '{"rules": {"imds": {"mode": "enforce", "defaultAccess": "deny"}}}'],

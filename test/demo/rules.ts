@@ -1,6 +1,6 @@
 // Part 3: the platform sends an allowlist; who is on it, who is not, and what audit mode makes of it.
 
-import type { RuleItem } from "../host/settings.ts";
+import type { RuleItem } from "../../host-simulator/settings.ts";
 import { CURL, curl, NOBODY, python, ROOT } from "./caller.ts";
 import { AMBIGUOUS_SPELLING, TOKEN, TOKEN_SPELLINGS, tokenUrl, urllibScript } from "./requests.ts";
 import type { Stage } from "./stage.ts";

@@ -1,6 +1,6 @@
 // Parts 0 to 2: what is set up, what a VM is like without the agent, and ordinary programs with it.
 
-import type { HostControlClient } from "../host/control-client.ts";
+import type { HostControlClient } from "../../host-simulator/control-client.ts";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import type { AgentProcess } from "../support/world.ts";

@@ -2,8 +2,8 @@
 // Compares each with what the demo promises and throws at the first difference: nothing is shown that did not happen.
 
 import { readlinkSync } from "node:fs";
-import type { HostControlClient } from "../host/control-client.ts";
-import type { RequestRecord } from "../host/host-model.ts";
+import type { HostControlClient } from "../../host-simulator/control-client.ts";
+import type { RequestRecord } from "../../host-simulator/host-model.ts";
 import type { AgentProcess, LogLine } from "../support/world.ts";
 import { type Finished, type Program, run } from "./caller.ts";
 import { clip, FACT_WIDTH, type Screen } from "./screen.ts";

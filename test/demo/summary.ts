@@ -1,6 +1,6 @@
 // Part 7: what the host received in all, and what is left when the agent has stopped.
 
-import type { HostEndpoint, RequestRecord } from "../host/host-model.ts";
+import type { HostEndpoint, RequestRecord } from "../../host-simulator/host-model.ts";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { curl, ROOT } from "./caller.ts";

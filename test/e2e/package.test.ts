@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { HostControlClient } from "../host/control-client.ts";
+import { HostControlClient } from "../../host-simulator/control-client.ts";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { buildReferencePackage, STAND_IN_ANSWER } from "../support/reference-package.ts";
 import { requireSandbox } from "../support/sandbox.ts";
@@ -111,7 +111,10 @@ beforeAll(async () => {
   if (!existsSync("/usr/lib/systemd/systemd")) throw new Error("this test runs systemd: install the package systemd");
   folder = mkdtempSync(join(tmpdir(), "apa-package-"));
   const control = join(folder, "control.sock");
-  host = Bun.spawn([process.execPath, join(PROJECT, "test/host/main.ts"), "--control", control], { stdin: "ignore", stdout: "ignore" });
+  host = Bun.spawn([process.execPath, join(PROJECT, "host-simulator/main.ts"), "--control", control], {
+    stdin: "ignore",
+    stdout: "ignore",
+  });
   const built = {
     first: await buildPackage("+test1"),
     second: await buildPackage("+test2"),

@@ -3,8 +3,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { SIMULATED } from "../host/simulated-vm.ts";
-import type { ReceivedEvent } from "../host/telemetry-check.ts";
+import { SIMULATED } from "../../host-simulator/simulated-vm.ts";
+import type { ReceivedEvent } from "../../host-simulator/telemetry-check.ts";
 import { curl, IMDS_INSTANCE, World } from "../support/world.ts";
 
 let world: World | undefined;

@@ -5,8 +5,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { HostControlClient } from "../../host-simulator/control-client.ts";
 import { readNetworkNamespace } from "../../proxy/adapters/proc/network-namespace.ts";
-import { HostControlClient } from "../host/control-client.ts";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { curl, IMDS_INSTANCE, runProgram } from "../support/world.ts";
@@ -46,7 +46,7 @@ beforeAll(async () => {
   if (!existsSync("/usr/lib/systemd/systemd")) throw new Error("this test runs systemd: install the package systemd");
   folder = mkdtempSync(join(tmpdir(), "apa-systemd-"));
   const place = join(folder, "control.sock");
-  host = Bun.spawn([process.execPath, join(PROJECT, "test/host/main.ts"), "--control", place], { stdin: "ignore", stdout: "ignore" });
+  host = Bun.spawn([process.execPath, join(PROJECT, "host-simulator/main.ts"), "--control", place], { stdin: "ignore", stdout: "ignore" });
   control = new HostControlClient(place);
   await control.waitUntilUp(10_000);
   machine = Bun.spawn([join(PROJECT, "test/support/systemd-machine"), join(folder, "machine")], {

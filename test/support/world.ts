@@ -5,9 +5,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import type { Subprocess } from "bun";
-import { HostControlClient } from "../host/control-client.ts";
-import type { HostEndpoint, RequestRecord } from "../host/host-model.ts";
-import type { HostSettings } from "../host/settings.ts";
+import { HostControlClient } from "../../host-simulator/control-client.ts";
+import type { HostEndpoint, RequestRecord } from "../../host-simulator/host-model.ts";
+import type { HostSettings } from "../../host-simulator/settings.ts";
 import { requireSandbox } from "./sandbox.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -150,7 +150,7 @@ export class World implements AsyncDisposable {
     if (!existsSync(AGENT)) throw new Error(`this test runs the built agent: found no "${AGENT}", make it with ./scripts/build`);
     const folder = mkdtempSync(join(tmpdir(), "apa-world-"));
     const control = join(folder, "control.sock");
-    const hostProcess = Bun.spawn([process.execPath, join(ROOT, "test/host/main.ts"), "--control", control], {
+    const hostProcess = Bun.spawn([process.execPath, join(ROOT, "host-simulator/main.ts"), "--control", control], {
       stdin: "ignore",
       stdout: "ignore",
       stderr: "inherit",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readTelemetryDocument } from "../../../test/host/telemetry-check.ts";
+import { readTelemetryDocument } from "../../../host-simulator/telemetry-check.ts";
 import { seededRandom } from "../../../test/support/random.ts";
 import { extensionEvent, genericEvent, MACHINE, VM } from "../../../test/support/telemetry.ts";
 import { DOCUMENT_LIMIT_BYTES, escapeXml, packEvents } from "./document.ts";

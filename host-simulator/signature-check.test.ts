@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { createHmac } from "node:crypto";
-import vectors from "../vectors/signing.json";
+import vectors from "../test/vectors/signing.json";
 import { parseRequestHead, type ReceivedHead } from "./request-head.ts";
 import { dateProblem, isSignableTarget, RunningSignature, readAuthorization, signedTextAfterBody } from "./signature-check.ts";
 
