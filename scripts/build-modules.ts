@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { ModuleTemplates, TemplateFile } from "../proxy/adapters/policy/module-templates.ts";
+import type { ModuleTemplates, TemplateFile } from "../proxy/tools/module/module-templates.ts";
 import { makeTemplates } from "./module-templates.ts";
 
 const ROOT = dirname(import.meta.dir);
@@ -87,7 +87,7 @@ function readStamp(folder: string): string | undefined {
 function runBuild(name: string, folder: string): void {
   const agent = join(folder, ".build/azure-proxy-agent");
   mkdirSync(dirname(agent), { recursive: true });
-  writeFileSync(agent, `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, "proxy/cli/main.ts")}" "$@"\n`);
+  writeFileSync(agent, `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, "proxy/main.ts")}" "$@"\n`);
   chmodSync(agent, 0o755);
   const { exitCode, stdout, stderr } = Bun.spawnSync([join(folder, "build")], {
     stdout: "pipe",

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { componentEmbed, componentNew, transpile } from "@bytecodealliance/jco";
-import { renameExports } from "../proxy/adapters/policy/wasm-binary.ts";
+import { renameExports } from "../proxy/core/wasm/wasm-binary.ts";
 import { makeTemplates, templateInputs } from "./module-templates.ts";
 
 const ROOT = dirname(import.meta.dir);
@@ -37,7 +37,7 @@ function inputs(): string[] {
     .filter((name) => name.endsWith(".ts"))
     .sort()
     .map((name) => join(ENGINE, name));
-  const tools = ["policy-wasm/sdk/bindings/as/abi.ts", "scripts/build-policy.ts", "proxy/adapters/policy/wasm-binary.ts", "bun.lock"].map(
+  const tools = ["policy-wasm/sdk/bindings/as/abi.ts", "scripts/build-policy.ts", "proxy/core/wasm/wasm-binary.ts", "bun.lock"].map(
     (path) => join(ROOT, path),
   );
   return [...engine, WIT, ...tools, ...templateInputs()];

@@ -23,9 +23,9 @@ const GOOD: Readonly<Record<string, string>> = {
     "| --- | --- |",
     "| `not-root` | x |",
   ].join("\n"),
-  "proxy/agent/config.ts": 'const ACCEPTED_WITHOUT_EFFECT = ["old"];\nconst KNOWN = [\n  "logFolder",\n];\n',
-  "proxy/agent/agent.ts": 'log.info("started", {});',
-  "proxy/core/built-in.ts": 'return { kind: "refused", reason: "not-root" };',
+  "proxy/core/config.ts": 'const ACCEPTED_WITHOUT_EFFECT = ["old"];\nconst KNOWN = [\n  "logFolder",\n];\n',
+  "proxy/daemon/agent.ts": 'log.info("started", {});',
+  "proxy/core/request/built-in.ts": 'return { kind: "refused", reason: "not-root" };',
   "test/a.test.ts": 'test("T-01: x")',
 };
 
@@ -93,23 +93,23 @@ describe("checkDocs", () => {
     ],
     [
       "an event nobody listed",
-      { "proxy/agent/agent.ts": 'log.info("started", {});\nports.log.error(\n "broke", {});' },
-      'proxy/agent/agent.ts:2: "broke" is not in docs/operations.md under "Log events"',
+      { "proxy/daemon/agent.ts": 'log.info("started", {});\nports.log.error(\n "broke", {});' },
+      'proxy/daemon/agent.ts:2: "broke" is not in docs/operations.md under "Log events"',
     ],
     [
       "a listed event nobody writes",
-      { "proxy/agent/agent.ts": 'log.info("other", {});' },
+      { "proxy/daemon/agent.ts": 'log.info("other", {});' },
       'docs/operations.md:8: "started" under "Log events" is not in the code',
     ],
     [
       "a reason nobody listed",
-      { "proxy/agent/x.ts": 'reason: "no-key"' },
-      'proxy/agent/x.ts:1: "no-key" is not in docs/operations.md under "Reasons"',
+      { "proxy/daemon/x.ts": 'reason: "no-key"' },
+      'proxy/daemon/x.ts:1: "no-key" is not in docs/operations.md under "Reasons"',
     ],
     [
       "a config key nobody listed",
-      { "proxy/agent/config.ts": 'const KNOWN = ["logFolder", "new"];\nconst ACCEPTED_WITHOUT_EFFECT = ["old"];' },
-      'proxy/agent/config.ts:1: "new" is not in docs/operations.md under "Configuration"',
+      { "proxy/core/config.ts": 'const KNOWN = ["logFolder", "new"];\nconst ACCEPTED_WITHOUT_EFFECT = ["old"];' },
+      'proxy/core/config.ts:1: "new" is not in docs/operations.md under "Configuration"',
     ],
     ["a path of a machine", { "scripts/x": "cd /home/me/x" }, "scripts/x:1: holds a path of somebody's machine"],
     ["a package mirror", { "bun.lock": '"https://registry.example/x"' }, "bun.lock:1: holds the address of a package registry"],
@@ -128,7 +128,7 @@ describe("checkDocs", () => {
   });
 
   test("takes a pattern that finds nothing for broken, not for a clean project", () => {
-    expect(findingsWith({ "proxy/agent/agent.ts": "" })).toContain(
+    expect(findingsWith({ "proxy/daemon/agent.ts": "" })).toContain(
       'docs/operations.md:1: nothing found in the code for "Log events": the check is broken',
     );
   });

@@ -22,10 +22,10 @@ export interface Tree {
 
 const THREATS = "docs/threat-model.md";
 const OPERATIONS = "docs/operations.md";
-const CONFIG = "proxy/agent/config.ts";
+const CONFIG = "proxy/core/config.ts";
 /** Where reason words are made. */
 const REASON_FILES =
-  /^(?:proxy\/(?:agent|core)\/[^/]+|proxy\/core\/modules\/policy-chain|proxy\/adapters\/policy\/component|policy-wasm\/engine\/decide)\.ts$/;
+  /^(?:proxy\/daemon\/(?:[^/]+\/)?[^/]+|proxy\/core\/(?:(?:request|channel|rules|status|tally|text)\/)?[^/]+|proxy\/core\/modules\/policy-chain|proxy\/adapters\/policy\/component|policy-wasm\/engine\/decide)\.ts$/;
 /** Headings in operations.md whose tables list what the code has. */
 const LISTS = { events: "Log events", reasons: "Reasons", config: "Configuration" } as const;
 

@@ -3,7 +3,7 @@
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
-import type { ModuleTemplates, TemplateFile } from "../proxy/adapters/policy/module-templates.ts";
+import type { ModuleTemplates, TemplateFile } from "../proxy/tools/module/module-templates.ts";
 
 const ROOT = dirname(import.meta.dir);
 const TEMPLATES = join(ROOT, "policy-wasm/templates");

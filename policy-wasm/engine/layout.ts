@@ -1,5 +1,5 @@
 // Shape of the lookup tables that the agent's rule compiler writes and this engine reads, little-endian 32-bit words.
-// The writer is proxy/adapters/policy/table-layout.ts; both files must say the same, and MAGIC changes when they change.
+// The writer is proxy/core/rules/tables/table-layout.ts; both files must say the same, and MAGIC changes when they change.
 
 /** Where the tables begin: the second page. Everything static in the engine lies in the first one. */
 export const TABLES: usize = 0x10000;

@@ -31,7 +31,7 @@ describe("the policy contract", () => {
 
 describe("the host's side of the canonical ABI", () => {
   const types = new Types(parseWit(text));
-  const source = readFileSync(join(import.meta.dir, "../../proxy/adapters/policy/canonical-abi.ts"), "utf8");
+  const source = readFileSync(join(import.meta.dir, "../../proxy/core/wasm/canonical-abi.ts"), "utf8");
   const written = new Map([...source.matchAll(/^const ([A-Z0-9_]+) = ([0-9]+);$/gm)].map(([, name = "", value]) => [name, Number(value)]));
   const evaluate = exportedInterface(parseWit(text)).functions.find(({ name }) => name === "evaluate");
   const parameters = evaluate?.parameters.map(({ type }) => type) ?? [];

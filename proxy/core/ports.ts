@@ -1,11 +1,11 @@
 // The small interfaces that adapters fill. They live here so that every import points inward; core never implements one.
 
-import type { AuditRecord, Caller, Claims } from "./caller.ts";
-import type { CanonicalRequest } from "./canonical-request.ts";
-import type { Owner } from "./connection-shares.ts";
-import type { Endpoint } from "./endpoint.ts";
-import type { HeaderField, RequestHead, ResponseHead } from "./http-message.ts";
+import type { AuditRecord, Caller, Claims } from "./request/caller.ts";
+import type { CanonicalRequest } from "./request/canonical-request.ts";
+import type { Endpoint } from "./request/endpoint.ts";
+import type { HeaderField, RequestHead, ResponseHead } from "./request/http-message.ts";
 import type { Result } from "./result.ts";
+import type { Owner } from "./tally/connection-shares.ts";
 
 /** The far end of an accepted TCP connection: dotted IPv4 address and port in host order. */
 export interface Peer {

@@ -2,14 +2,14 @@
 // takes to be checked and rewritten; how soon an endless loop is over.
 
 import { type ComponentInstance, compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
-import { extractCoreModule } from "../../proxy/adapters/policy/wasm-binary.ts";
-import { canonicalise } from "../../proxy/core/canonical-request.ts";
 import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
 import type { ModuleBudgets } from "../../proxy/core/modules/module-entry.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
-import { parseRuleItem } from "../../proxy/core/rules.ts";
+import { canonicalise } from "../../proxy/core/request/canonical-request.ts";
+import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
 import type { PreparedComponent } from "../../proxy/core/wasm/component-plan.ts";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
+import { extractCoreModule } from "../../proxy/core/wasm/wasm-binary.ts";
 import { claimsOf } from "../support/claims.ts";
 import { componentFromModuleWat, type ModuleWat } from "../support/module-wat.ts";
 import { compilePolicy } from "../support/policy-build.ts";

@@ -4,12 +4,12 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeLoadModule, readListing } from "../../proxy/agent/load-module.ts";
-import { canonicalise } from "../../proxy/core/canonical-request.ts";
 import { DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
 import { NO_MODULE_MEMORY } from "../../proxy/core/modules/module-memory.ts";
 import type { ModuleInForce } from "../../proxy/core/modules/policy-chain.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
+import { canonicalise } from "../../proxy/core/request/canonical-request.ts";
+import { makeLoadModule, readListing } from "../../proxy/daemon/modules/load-module.ts";
 import { claimsOf } from "../support/claims.ts";
 import { ModuleWorkshop } from "../support/module-build.ts";
 import { ABSTAIN, answerWat, guestComponent, type InstalledModule, installModules } from "../support/module-store.ts";

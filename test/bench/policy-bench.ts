@@ -2,10 +2,10 @@
 
 import { join } from "node:path";
 import { compileItemApart } from "../../proxy/adapters/policy/compile-item.ts";
-import { COMPILE_ITEM_COMMAND } from "../../proxy/cli/own-command.ts";
-import { canonicalise } from "../../proxy/core/canonical-request.ts";
 import type { Policy } from "../../proxy/core/ports.ts";
-import { parseRuleItem } from "../../proxy/core/rules.ts";
+import { canonicalise } from "../../proxy/core/request/canonical-request.ts";
+import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
+import { COMPILE_ITEM_COMMAND } from "../../proxy/daemon/own-command.ts";
 import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { atMost, type Figure, median, quantile, type Section } from "./figures.ts";
@@ -17,7 +17,7 @@ const BOUND_MEDIAN_US = 10;
 const BOUND_GROWTH = 1.5;
 /** Requests may wait this much longer while rules are swapped. */
 const BOUND_SWAP_MS = 5;
-const COMPILER = [process.execPath, join(import.meta.dir, "../../proxy/cli/main.ts"), COMPILE_ITEM_COMMAND];
+const COMPILER = [process.execPath, join(import.meta.dir, "../../proxy/main.ts"), COMPILE_ITEM_COMMAND];
 const WARM_CALLS = 20_000;
 const COMPILES = 9;
 

@@ -8,7 +8,7 @@ import { segmentPath } from "../../proxy/adapters/trail/segment-files.ts";
 import type { TrailAnchor } from "../../proxy/adapters/trail/trail-writer.ts";
 import { ALICE, decisionOf, openWriter, writeTrail } from "../support/trail.ts";
 
-const MAIN = join(import.meta.dir, "../../proxy/cli/main.ts");
+const MAIN = join(import.meta.dir, "../../proxy/main.ts");
 let parent: string;
 let folder: string;
 let anchors: readonly TrailAnchor[];

@@ -3,12 +3,12 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { EXIT } from "../../proxy/cli/exit-code.ts";
+import { EXIT } from "../../proxy/exit-code.ts";
 import { findConfigKeys } from "../../scripts/docs-facts.ts";
 import { runProgram } from "../support/world.ts";
 
 const PROJECT = join(import.meta.dir, "../..");
-const CLI = join(PROJECT, "proxy/cli/main.ts");
+const CLI = join(PROJECT, "proxy/main.ts");
 const source = readFileSync(join(PROJECT, "debian/azure-proxy-agent.8"), "utf8");
 /** Without what only formats. */
 const page = source.replaceAll("\\-", "-");
@@ -40,7 +40,7 @@ describe("the man page", () => {
   });
 
   test("has every config key and every exit code", () => {
-    const keys = findConfigKeys({ path: "config.ts", text: readFileSync(join(PROJECT, "proxy/agent/config.ts"), "utf8") });
+    const keys = findConfigKeys({ path: "config.ts", text: readFileSync(join(PROJECT, "proxy/core/config.ts"), "utf8") });
     expect(keys.length).toBeGreaterThan(20);
     // What the reference's file has and we do without is in the documents only.
     const own = keys.filter(({ word }) => !["hostGAPluginSupport", "enableHttpProxyTrace", "canonicalRequestMode"].includes(word));

@@ -5,7 +5,7 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const MAIN = join(import.meta.dir, "../../proxy/cli/main.ts");
+const MAIN = join(import.meta.dir, "../../proxy/main.ts");
 const PATIENCE_MS = 120_000;
 
 let folder: string;

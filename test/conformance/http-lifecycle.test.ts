@@ -4,8 +4,8 @@ import { describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { DEFAULT_HTTP_LIMITS } from "../../proxy/adapters/http/limits.ts";
 import { startListener } from "../../proxy/adapters/http/listener.ts";
-import type { Held } from "../../proxy/core/connection-shares.ts";
 import type { Exchange } from "../../proxy/core/ports.ts";
+import type { Held } from "../../proxy/core/tally/connection-shares.ts";
 import { forwardStreamed, reply, startEngine, statuses } from "../support/http-engine.ts";
 import { connectRaw, type RawPeer, startAnsweringHost, startRawHost } from "../support/raw-peer.ts";
 

@@ -6,8 +6,8 @@ import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "nod
 import { dirname, join } from "node:path";
 import { findCgroupRoot } from "../../proxy/adapters/ebpf/cgroup.ts";
 import { makeIdentify } from "../../proxy/adapters/proc/identify.ts";
-import { HASH_FILES_COMMAND, ownCommand } from "../../proxy/cli/own-command.ts";
-import type { AuditRecord } from "../../proxy/core/caller.ts";
+import type { AuditRecord } from "../../proxy/core/request/caller.ts";
+import { HASH_FILES_COMMAND, ownCommand } from "../../proxy/daemon/own-command.ts";
 import { openWorkshop, pinnedRecord, type Workshop } from "../support/pinned-process.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { linkSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { makeIdentify } from "../../proxy/adapters/proc/identify.ts";
-import type { AuditRecord } from "../../proxy/core/caller.ts";
+import type { AuditRecord } from "../../proxy/core/request/caller.ts";
 import { NOTHING, openWorkshop, pinnedRecord, programOf, untilRuns, type Workshop } from "../support/pinned-process.ts";
 
 const PEER = { address: "127.0.0.1", port: 40_000 };

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { makeIdentify } from "../../proxy/adapters/proc/identify.ts";
-import type { AuditRecord } from "../../proxy/core/caller.ts";
+import type { AuditRecord } from "../../proxy/core/request/caller.ts";
 import { openWorkshop, programOf, type Workshop } from "../support/pinned-process.ts";
 import { type Answer, openStage, type Stage } from "../support/redirected-listener.ts";
 

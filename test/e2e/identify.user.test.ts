@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { makeIdentify } from "../../proxy/adapters/proc/identify.ts";
-import type { AuditRecord } from "../../proxy/core/caller.ts";
+import type { AuditRecord } from "../../proxy/core/request/caller.ts";
 import { openWorkshop, pinnedRecord, type Workshop } from "../support/pinned-process.ts";
 
 const PEER = { address: "127.0.0.1", port: 40_001 };

@@ -1,7 +1,7 @@
 // A client exchange without a network: remembers how it was answered and what was forwarded.
 
-import type { HeaderField, RequestHead } from "../../proxy/core/http-message.ts";
 import type { BodyFailure, Exchange, ForwardOutcome, LocalReply, OutboundRequest, Peer } from "../../proxy/core/ports.ts";
+import type { HeaderField, RequestHead } from "../../proxy/core/request/http-message.ts";
 import { err, ok, type Result } from "../../proxy/core/result.ts";
 
 export interface FakeRequest {

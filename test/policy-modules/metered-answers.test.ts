@@ -5,7 +5,7 @@ import { describe, expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
 import { compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
 import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
-import { parseRuleItem } from "../../proxy/core/rules.ts";
+import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
 import { ByteReader } from "../../proxy/core/wasm/byte-reader.ts";
 import { CompilerMemory } from "../../proxy/core/wasm/compiler-memory.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../proxy/core/wasm/core-limits.ts";

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
-import { writeSections } from "../../proxy/adapters/policy/wasm-binary.ts";
 import { ByteReader } from "../../proxy/core/wasm/byte-reader.ts";
 import type { ComponentRefusal } from "../../proxy/core/wasm/component-plan.ts";
 import { LIMITS } from "../../proxy/core/wasm/core-limits.ts";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
+import { writeSections } from "../../proxy/core/wasm/wasm-binary.ts";
 
 function refusalOf(component: Uint8Array): ComponentRefusal {
   const result = prepareComponent(component);

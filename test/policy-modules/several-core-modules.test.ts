@@ -2,9 +2,9 @@
 
 import { beforeAll, describe, expect, test } from "bun:test";
 import { type ComponentInstance, compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
-import { canonicalise } from "../../proxy/core/canonical-request.ts";
 import { budgetsFor, DEFAULT_BUDGETS, DEFAULT_FUEL } from "../../proxy/core/modules/module-budgets.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
+import { canonicalise } from "../../proxy/core/request/canonical-request.ts";
 import { type Preparation, prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { claimsOf } from "../support/claims.ts";
 import { buildJavaScriptModule } from "../support/javascript-module.ts";

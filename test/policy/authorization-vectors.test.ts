@@ -3,11 +3,11 @@
 // may be missing from one of the lists. Where we decide otherwise than the reference's canonical model, DIFFERENT says so.
 
 import { describe, expect, test } from "bun:test";
-import type { Claims } from "../../proxy/core/caller.ts";
-import { canonicalise, parseMethod } from "../../proxy/core/canonical-request.ts";
-import { ENDPOINT_FACTS, type Endpoint, isExemptFromSignature } from "../../proxy/core/endpoint.ts";
-import { parseRuleItem } from "../../proxy/core/rules.ts";
-import { permitFor } from "../../proxy/core/verdict.ts";
+import type { Claims } from "../../proxy/core/request/caller.ts";
+import { canonicalise, parseMethod } from "../../proxy/core/request/canonical-request.ts";
+import { ENDPOINT_FACTS, type Endpoint, isExemptFromSignature } from "../../proxy/core/request/endpoint.ts";
+import { permitFor } from "../../proxy/core/request/verdict.ts";
+import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
 import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import vectors from "../vectors/authorization.json" with { type: "json" };

@@ -3,10 +3,10 @@
 // and the host, and they must hold: no exception, no endless loop, no answer that is not one.
 
 import { describe, expect, test } from "bun:test";
-import { planRules } from "../../proxy/adapters/policy/rule-plan.ts";
-import { sealTables, writeTables } from "../../proxy/adapters/policy/rule-tables.ts";
-import { HEADER, NONE, ROW_WORDS, SECTION_NAMES, type SectionName } from "../../proxy/adapters/policy/table-layout.ts";
-import { parseRuleItem } from "../../proxy/core/rules.ts";
+import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
+import { planRules } from "../../proxy/core/rules/tables/rule-plan.ts";
+import { sealTables, writeTables } from "../../proxy/core/rules/tables/rule-tables.ts";
+import { HEADER, NONE, ROW_WORDS, SECTION_NAMES, type SectionName } from "../../proxy/core/rules/tables/table-layout.ts";
 import { claimsOf } from "../support/claims.ts";
 import { assemble, loadPolicy } from "../support/policy-build.ts";
 import { seededRandom } from "../support/random.ts";

@@ -2,13 +2,13 @@
 // Random small rule sets, random requests by callers as the agent sees them, decided by the compiled policies.
 
 import { describe, expect, test } from "bun:test";
-import type { Claims } from "../../proxy/core/caller.ts";
-import type { CanonicalRequest, QueryParameter } from "../../proxy/core/canonical-request.ts";
-import type { RuleChange } from "../../proxy/core/policy-tools/diff-groups.ts";
-import { diffRules } from "../../proxy/core/policy-tools/diff-rules.ts";
-import { callerFacts } from "../../proxy/core/policy-tools/selector-fit.ts";
-import { SELECTORS } from "../../proxy/core/rule-parts.ts";
-import { parseRuleItem, type RuleSet, renderRuleError } from "../../proxy/core/rules.ts";
+import type { Claims } from "../../proxy/core/request/caller.ts";
+import type { CanonicalRequest, QueryParameter } from "../../proxy/core/request/canonical-request.ts";
+import { SELECTORS } from "../../proxy/core/rules/rule-parts.ts";
+import { parseRuleItem, type RuleSet, renderRuleError } from "../../proxy/core/rules/rules.ts";
+import type { RuleChange } from "../../proxy/tools/policy/diff-groups.ts";
+import { diffRules } from "../../proxy/tools/policy/diff-rules.ts";
+import { callerFacts } from "../../proxy/tools/policy/selector-fit.ts";
 import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";

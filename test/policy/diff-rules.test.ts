@@ -2,13 +2,13 @@
 // be a change at all.
 
 import { describe, expect, test } from "bun:test";
-import { renderCanonical } from "../../proxy/core/canonical-request.ts";
-import type { Endpoint } from "../../proxy/core/endpoint.ts";
-import type { RuleChange } from "../../proxy/core/policy-tools/diff-groups.ts";
-import { diffRules } from "../../proxy/core/policy-tools/diff-rules.ts";
-import { renderDiff } from "../../proxy/core/policy-tools/render-diff.ts";
-import { LINE_COLUMNS } from "../../proxy/core/policy-tools/text-layout.ts";
-import { parseRuleItem, renderRuleError } from "../../proxy/core/rules.ts";
+import { renderCanonical } from "../../proxy/core/request/canonical-request.ts";
+import type { Endpoint } from "../../proxy/core/request/endpoint.ts";
+import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
+import { LINE_COLUMNS } from "../../proxy/core/text/text-layout.ts";
+import type { RuleChange } from "../../proxy/tools/policy/diff-groups.ts";
+import { diffRules } from "../../proxy/tools/policy/diff-rules.ts";
+import { renderDiff } from "../../proxy/tools/policy/render-diff.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 
 type Who = Readonly<Record<string, string | readonly string[]>>;

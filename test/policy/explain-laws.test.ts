@@ -2,19 +2,19 @@
 // does, and rules that were written back are the same rules.
 
 import { describe, expect, test } from "bun:test";
-import { UNKNOWN_GUARDS } from "../../proxy/agent/guards.ts";
-import { handleRequest, type RequestEnd } from "../../proxy/agent/handle-request.ts";
-import type { Caller, Claims } from "../../proxy/core/caller.ts";
-import { ENDPOINTS, type Endpoint } from "../../proxy/core/endpoint.ts";
-import { perEndpoint } from "../../proxy/core/key-status.ts";
+import { perEndpoint } from "../../proxy/core/channel/key-status.ts";
+import { Secret } from "../../proxy/core/channel/secret.ts";
 import { NO_MODULES } from "../../proxy/core/modules/policy-chain.ts";
-import { type Answer, decideRequest } from "../../proxy/core/policy-tools/decide-request.ts";
-import { explainRequest } from "../../proxy/core/policy-tools/explain-request.ts";
-import { readCarriedRules, renderRuleItem } from "../../proxy/core/policy-tools/rule-item.ts";
-import { agrees, traceRules } from "../../proxy/core/policy-tools/trace-rules.ts";
-import { parseRuleItem, renderRuleError } from "../../proxy/core/rules.ts";
-import { Secret } from "../../proxy/core/secret.ts";
-import { MODES } from "../../proxy/core/verdict.ts";
+import type { Caller, Claims } from "../../proxy/core/request/caller.ts";
+import { ENDPOINTS, type Endpoint } from "../../proxy/core/request/endpoint.ts";
+import { MODES } from "../../proxy/core/request/verdict.ts";
+import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
+import { UNKNOWN_GUARDS } from "../../proxy/daemon/policy/guards.ts";
+import { handleRequest, type RequestEnd } from "../../proxy/daemon/request/handle-request.ts";
+import { type Answer, decideRequest } from "../../proxy/tools/policy/decide-request.ts";
+import { explainRequest } from "../../proxy/tools/policy/explain-request.ts";
+import { readCarriedRules, renderRuleItem } from "../../proxy/tools/policy/rule-item.ts";
+import { agrees, traceRules } from "../../proxy/tools/policy/trace-rules.ts";
 import { FakeExchange } from "../fakes/exchange.ts";
 import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy, readCompiledRules } from "../support/policy-build.ts";

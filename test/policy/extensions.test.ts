@@ -2,9 +2,9 @@
 // units and cgroups of identities.
 
 import { describe, expect, test } from "bun:test";
-import type { Claims } from "../../proxy/core/caller.ts";
-import { METHODS, type Method } from "../../proxy/core/canonical-request.ts";
-import { parseRuleItem, renderRuleError } from "../../proxy/core/rules.ts";
+import type { Claims } from "../../proxy/core/request/caller.ts";
+import { METHODS, type Method } from "../../proxy/core/request/canonical-request.ts";
+import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
 import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy, policyIdOf } from "../support/policy-build.ts";
 import type { PlainIdentity } from "../support/rule-evaluator.ts";

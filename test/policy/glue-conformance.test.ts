@@ -2,9 +2,9 @@
 // of a question is read back by a reader that shares no code with either; what it answers is put into memory byte by byte.
 
 import { describe, expect, test } from "bun:test";
-import { liftOutcome, liftSettled, lowerQuestion } from "../../proxy/adapters/policy/canonical-abi.ts";
-import { GuestFault, GuestMemory, type TextEncoding } from "../../proxy/adapters/policy/guest-memory.ts";
 import { MAX_REASON_BYTES, type PolicyAnswer, type PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
+import { liftOutcome, liftSettled, lowerQuestion } from "../../proxy/core/wasm/canonical-abi.ts";
+import { GuestFault, GuestMemory, type TextEncoding } from "../../proxy/core/wasm/guest-memory.ts";
 import { claimsOf } from "../support/claims.ts";
 import { readQuestion } from "../support/guest-reader.ts";
 import { type Authorizer, instantiateAuthorizer, toWitCaller, toWitRequest } from "../support/jco-glue.ts";

@@ -2,10 +2,10 @@
 // order of a rule set's parts does not matter, and taking an assignment away never allows more.
 
 import { describe, expect, test } from "bun:test";
-import { planRules } from "../../proxy/adapters/policy/rule-plan.ts";
-import { writeTables } from "../../proxy/adapters/policy/rule-tables.ts";
 import type { Policy } from "../../proxy/core/ports.ts";
-import { parseRuleItem, renderRuleError } from "../../proxy/core/rules.ts";
+import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
+import { planRules } from "../../proxy/core/rules/tables/rule-plan.ts";
+import { writeTables } from "../../proxy/core/rules/tables/rule-tables.ts";
 import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";

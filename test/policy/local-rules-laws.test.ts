@@ -2,8 +2,8 @@
 // takes, nothing is allowed that neither side grants nor leaves to default access, and only the platform's mode counts.
 
 import { describe, expect, test } from "bun:test";
-import { LOCAL_NAME_PREFIX, mergeLocalRules, parseLocalRules } from "../../proxy/core/local-rules.ts";
-import { parseRuleItem } from "../../proxy/core/rules.ts";
+import { LOCAL_NAME_PREFIX, mergeLocalRules, parseLocalRules } from "../../proxy/core/rules/local-rules.ts";
+import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomCaller, randomItem, randomRequest } from "../support/rule-cases.ts";
 import { evaluatePlainly, type PlainItem } from "../support/rule-evaluator.ts";

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import Ajv2020 from "ajv/dist/2020.js";
 import schema from "../../policy-wasm/schema/rules.schema.json" with { type: "json" };
-import { parseRuleItem, type RuleError } from "../../proxy/core/rules.ts";
+import { parseRuleItem, type RuleError } from "../../proxy/core/rules/rules.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomItem } from "../support/rule-cases.ts";
 import authorization from "../vectors/authorization.json" with { type: "json" };

@@ -2,9 +2,9 @@
 // no spelling, even where everything that no privilege covers is allowed; what is unclear passes for nobody.
 
 import { describe, expect, test } from "bun:test";
-import { canonicalise, type Method, renderCanonical } from "../../proxy/core/canonical-request.ts";
 import type { Policy } from "../../proxy/core/ports.ts";
-import { parseRuleItem, renderRuleError } from "../../proxy/core/rules.ts";
+import { canonicalise, type Method, renderCanonical } from "../../proxy/core/request/canonical-request.ts";
+import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
 import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";

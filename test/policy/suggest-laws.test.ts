@@ -2,12 +2,12 @@
 // assignment can be taken away without denying something that was observed.
 
 import { describe, expect, test } from "bun:test";
-import type { Endpoint } from "../../proxy/core/endpoint.ts";
-import type { LoggedRequest } from "../../proxy/core/policy-tools/log-lines.ts";
-import { makeObserver } from "../../proxy/core/policy-tools/observed-requests.ts";
-import { isProven, proveSuggestion } from "../../proxy/core/policy-tools/prove-suggestion.ts";
-import { type SuggestedItem, type Suggestion, suggestRules } from "../../proxy/core/policy-tools/suggest-rules.ts";
-import { parseRuleItem, renderRuleError } from "../../proxy/core/rules.ts";
+import type { Endpoint } from "../../proxy/core/request/endpoint.ts";
+import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
+import type { LoggedRequest } from "../../proxy/tools/log-lines.ts";
+import { makeObserver } from "../../proxy/tools/policy/observed-requests.ts";
+import { isProven, proveSuggestion } from "../../proxy/tools/policy/prove-suggestion.ts";
+import { type SuggestedItem, type Suggestion, suggestRules } from "../../proxy/tools/policy/suggest-rules.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { evaluatePlainly } from "../support/rule-evaluator.ts";

@@ -1,6 +1,6 @@
 // Claims for tests: somebody of whom only the given facts are known.
 
-import type { Claims } from "../../proxy/core/caller.ts";
+import type { Claims } from "../../proxy/core/request/caller.ts";
 
 export function claimsOf(known: Partial<Claims>): Claims {
   return {

@@ -1,7 +1,7 @@
 // Reads the arguments of `evaluate` out of a memory as a guest would, straight from policy-wasm/wit/policy.wit: a small walk over
 // types that knows the canonical ABI's rules for size and alignment, and no offset.
 
-import type { TextEncoding } from "../../proxy/adapters/policy/guest-memory.ts";
+import type { TextEncoding } from "../../proxy/core/wasm/guest-memory.ts";
 
 type Shape =
   | { readonly kind: "u8" | "u32" | "u64" | "bool" | "text" }

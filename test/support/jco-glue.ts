@@ -3,10 +3,10 @@
 
 // @ts-expect-error: made by the build
 import { instantiate as instantiateGlue } from "../../build/policy/glue/policy.js";
-import type { Claims } from "../../proxy/core/caller.ts";
-import type { CanonicalRequest, Method } from "../../proxy/core/canonical-request.ts";
-import type { Endpoint } from "../../proxy/core/endpoint.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
+import type { Claims } from "../../proxy/core/request/caller.ts";
+import type { CanonicalRequest, Method } from "../../proxy/core/request/canonical-request.ts";
+import type { Endpoint } from "../../proxy/core/request/endpoint.ts";
 
 export interface WitField {
   readonly name: string;

@@ -1,12 +1,12 @@
 // Metrics of an agent that is not there, with every family filled; and a reader of the exposition format of its own making, strict
 // about what the format asks for.
 
-import { UNKNOWN_GUARDS } from "../../proxy/agent/guards.ts";
-import type { RequestEnd } from "../../proxy/agent/handle-request.ts";
-import type { KeeperReport, Snapshot } from "../../proxy/agent/key-keeper.ts";
-import { type MetricSources, makeMetrics } from "../../proxy/agent/metrics.ts";
+import { Secret } from "../../proxy/core/channel/secret.ts";
 import { NO_MODULES } from "../../proxy/core/modules/policy-chain.ts";
-import { Secret } from "../../proxy/core/secret.ts";
+import { type MetricSources, makeMetrics } from "../../proxy/daemon/observe/metrics.ts";
+import { UNKNOWN_GUARDS } from "../../proxy/daemon/policy/guards.ts";
+import type { KeeperReport, Snapshot } from "../../proxy/daemon/policy/key-keeper.ts";
+import type { RequestEnd } from "../../proxy/daemon/request/handle-request.ts";
 
 export function requestEnd(known: Partial<RequestEnd> = {}): RequestEnd {
   return {

@@ -19,7 +19,7 @@ export class ModuleWorkshop {
   readonly #agent = join(this.folder, "azure-proxy-agent");
 
   constructor() {
-    writeFileSync(this.#agent, `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, "proxy/cli/main.ts")}" "$@"\n`);
+    writeFileSync(this.#agent, `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, "proxy/main.ts")}" "$@"\n`);
     chmodSync(this.#agent, 0o755);
   }
 

@@ -3,8 +3,8 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type ComponentInstance, compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
-import { findDifference, parseModuleCases, type SettingsSource } from "../../proxy/core/modules/module-cases.ts";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
+import { findDifference, parseModuleCases, type SettingsSource } from "../../proxy/tools/module/module-cases.ts";
 
 export interface CaseRun {
   readonly cases: number;

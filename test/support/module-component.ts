@@ -3,7 +3,7 @@
 // "y". Settings that begin with "!" are refused, with words that would clear a terminal. It has real work in it, so that nothing is optimised away.
 
 import { parse } from "@bytecodealliance/jco";
-import { componentize } from "../../proxy/adapters/policy/componentize.ts";
+import { componentize } from "../../proxy/tools/module/componentize.ts";
 
 const METHODS = { get: 0, head: 1, post: 2, put: 3, delete: 4, options: 5 } as const;
 

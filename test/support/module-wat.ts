@@ -2,7 +2,7 @@
 // that the world wants, whose parts the test replaces, wrapped as `module build` wraps one.
 
 import { parse } from "@bytecodealliance/jco";
-import { componentize } from "../../proxy/adapters/policy/componentize.ts";
+import { componentize } from "../../proxy/tools/module/componentize.ts";
 
 export interface ModuleWat {
   /** Further fields of the module: types, tables, globals, functions, `start`. */

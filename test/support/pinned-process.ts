@@ -4,7 +4,7 @@
 import { chmodSync, closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { AuditRecord, Caller } from "../../proxy/core/caller.ts";
+import type { AuditRecord, Caller } from "../../proxy/core/request/caller.ts";
 
 const O_PATH = 0o10000000;
 const PATIENCE_MS = 5_000;

@@ -3,7 +3,7 @@
 
 import { join } from "node:path";
 
-const MAIN = join(import.meta.dir, "../../proxy/cli/main.ts");
+const MAIN = join(import.meta.dir, "../../proxy/main.ts");
 const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--"] as const;
 
 /** Empty where the checkout or the runtime lie where only root may look. */

@@ -3,9 +3,9 @@
 
 import { join } from "node:path";
 import { type AttachedRedirector, openRedirector, type RedirectorOptions } from "../../proxy/adapters/ebpf/redirector.ts";
-import type { AuditRecord } from "../../proxy/core/caller.ts";
-import type { Endpoint } from "../../proxy/core/endpoint.ts";
 import type { Connection, RedirectCounters } from "../../proxy/core/ports.ts";
+import type { AuditRecord } from "../../proxy/core/request/caller.ts";
+import type { Endpoint } from "../../proxy/core/request/endpoint.ts";
 import { requireSandbox } from "./sandbox.ts";
 
 const BUILD = join(import.meta.dir, "../../build/ebpf");

@@ -1,7 +1,7 @@
 // Random rule items, callers and requests from small alphabets, so that things meet: paths nest, names repeat and dangle,
 // identities share selectors, parameters collide.
 
-import { type CanonicalRequest, canonicalise, METHODS } from "../../proxy/core/canonical-request.ts";
+import { type CanonicalRequest, canonicalise, METHODS } from "../../proxy/core/request/canonical-request.ts";
 import type { Random } from "./random.ts";
 import type { PlainCaller, PlainIdentity, PlainItem, PlainRequest } from "./rule-evaluator.ts";
 

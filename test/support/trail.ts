@@ -1,11 +1,11 @@
 // Decision trails in folders of their own, for tests: written by the agent's writer, read back whole.
 
 import type { Damage } from "../../proxy/adapters/trail/read-segment.ts";
-import { type TrailExtent, walkTrail } from "../../proxy/adapters/trail/read-trail.ts";
 import { type TrailAnchor, type TrailOptions, TrailWriter } from "../../proxy/adapters/trail/trail-writer.ts";
-import type { Caller } from "../../proxy/core/caller.ts";
-import { canonicalise } from "../../proxy/core/canonical-request.ts";
+import type { Caller } from "../../proxy/core/request/caller.ts";
+import { canonicalise } from "../../proxy/core/request/canonical-request.ts";
 import type { Recovery, TrailDecision, TrailRecord } from "../../proxy/core/trail/trail-record.ts";
+import { type TrailExtent, walkTrail } from "../../proxy/tools/audit/read-trail.ts";
 import { claimsOf } from "./claims.ts";
 
 export const ALICE = {

@@ -3,8 +3,8 @@
 
 import { closeSync, existsSync, fstatSync } from "node:fs";
 import { join } from "node:path";
-import type { Endpoint } from "../../core/endpoint.ts";
 import type { RedirectorError } from "../../core/ports.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { openCgroup } from "./cgroup.ts";
 import { FirstRecords } from "./first-records.ts";

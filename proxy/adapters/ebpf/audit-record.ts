@@ -1,7 +1,7 @@
 // Decodes the bytes that the kernel programs write (ebpf/redirect.h). Pure: bytes in, values out. Scalars are in host byte
 // order, which is little-endian on every processor we build for; addresses and ports marked "be" are in network order.
 
-import type { AuditRecord } from "../../core/caller.ts";
+import type { AuditRecord } from "../../core/request/caller.ts";
 
 export const AUDIT_RECORD_BYTES = 104;
 

@@ -1,7 +1,7 @@
 // The map of guarded endpoints, in the agent's words.
 
-import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint } from "../../core/endpoint.ts";
 import type { RedirectorError } from "../../core/ports.ts";
+import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
 import type { Result } from "../../core/result.ts";
 import { writeAddress } from "./address.ts";
 import type { KernelObjects } from "./kernel-objects.ts";

@@ -2,7 +2,6 @@
 // off, or leave it to a successor. Must never guard an endpoint before the agent itself is exempt.
 
 import { closeSync } from "node:fs";
-import type { Endpoint } from "../../core/endpoint.ts";
 import type {
   Connection,
   ConnectionOrigin,
@@ -12,6 +11,7 @@ import type {
   RedirectorError,
   ThrottledUser,
 } from "../../core/ports.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { type Ancestor, type Attachment, attachPrograms, closeDescriptors, detachAll, endAncestor } from "./attach.ts";
 import { AUDIT_RECORD_BYTES, decodeAuditRecord, isDirect } from "./audit-record.ts";

@@ -3,8 +3,8 @@
 
 import { closeSync } from "node:fs";
 import { join } from "node:path";
-import { ENDPOINTS, type Endpoint } from "../../core/endpoint.ts";
 import type { RedirectFault } from "../../core/ports.ts";
+import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
 import type { Attachment } from "./attach.ts";
 import { readGuarded, writeGuarded } from "./guarded.ts";
 import { MAP_NAMES, PROGRAMS, type ProgramName, SETTINGS_BYTES } from "./layout.ts";

@@ -9,12 +9,12 @@ import {
   renderClaims,
   renderHead,
   signingInput,
-} from "../../core/endorsement.ts";
-import { ENDPOINT_FACTS, type Endpoint } from "../../core/endpoint.ts";
-import type { HeaderField } from "../../core/http-message.ts";
+} from "../../core/channel/endorsement.ts";
+import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import type { HostReply, SendToHost } from "../../core/ports.ts";
+import { ENDPOINT_FACTS, type Endpoint } from "../../core/request/endpoint.ts";
+import type { HeaderField } from "../../core/request/http-message.ts";
 import { err, type Result } from "../../core/result.ts";
-import type { LatchedKey } from "../../core/secure-channel.ts";
 
 const CALL_DEADLINE_MS = 10_000;
 const MAX_RESPONSE_BYTES = 64 * 1024;

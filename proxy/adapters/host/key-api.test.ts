@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import type { HeaderField } from "../../core/http-message.ts";
+import { Secret } from "../../core/channel/secret.ts";
 import type { HostCall, HostReply, SendToHost } from "../../core/ports.ts";
+import type { HeaderField } from "../../core/request/http-message.ts";
 import { err, ok } from "../../core/result.ts";
-import { Secret } from "../../core/secret.ts";
 import { makeKeyApi } from "./key-api.ts";
 
 const DATE = "Wed, 23 Apr 2025 12:00:00 GMT";

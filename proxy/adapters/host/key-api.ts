@@ -1,13 +1,13 @@
 // The agent's own calls on the secure channel: status, acquire a key, attest it. Each is one fresh connection, bounded in
 // time and size. Error texts never quote what the host answered: an answer to "acquire" holds the key.
 
-import { AUTHORIZATION_SCHEME, DATE_HEADER } from "../../core/endorsement.ts";
-import { parseHttpDate } from "../../core/host-clock.ts";
-import { type HeaderField, headerValue } from "../../core/http-message.ts";
-import { type KeyStatus, MAX_STATUS_BYTES, parseKeyStatus, renderStatusError } from "../../core/key-status.ts";
+import { AUTHORIZATION_SCHEME, DATE_HEADER } from "../../core/channel/endorsement.ts";
+import { parseHttpDate } from "../../core/channel/host-clock.ts";
+import { type KeyStatus, MAX_STATUS_BYTES, parseKeyStatus, renderStatusError } from "../../core/channel/key-status.ts";
+import { type LatchedKey, parseKey, renderKeyError } from "../../core/channel/secure-channel.ts";
 import type { HostReply, SendToHost } from "../../core/ports.ts";
+import { type HeaderField, headerValue } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { type LatchedKey, parseKey, renderKeyError } from "../../core/secure-channel.ts";
 import { type AgentCallError, decodeReply, makeCallHost } from "./agent-call.ts";
 
 export interface KeyApi {

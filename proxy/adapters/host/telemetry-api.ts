@@ -1,10 +1,10 @@
 // The agent's own calls for telemetry: who is this virtual machine, and here is a document. Each is one fresh connection, bounded in
 // time and size; none is repeated here. Error texts never quote what the host answered.
 
-import type { HeaderField } from "../../core/http-message.ts";
+import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import type { SendToHost } from "../../core/ports.ts";
+import type { HeaderField } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import type { LatchedKey } from "../../core/secure-channel.ts";
 import { parseGoalState, parseInstance, parseSharedConfig, type VmMetadata } from "../../core/telemetry/vm-metadata.ts";
 import { type AgentCall, type AgentCallError, decodeReply, makeCallHost } from "./agent-call.ts";
 

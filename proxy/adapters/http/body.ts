@@ -1,7 +1,7 @@
 // Where a message body ends: decoders for a declared length and for chunks, fed piece by piece. Pure.
 // They report payload as ranges of what they were fed and never copy it; they never throw on any bytes.
 
-import type { BodyFraming } from "../../core/http-message.ts";
+import type { BodyFraming } from "../../core/request/http-message.ts";
 import { parseFieldLines } from "./header-fields.ts";
 import { MAX_CHUNK_EXTENSION_BYTES, MAX_CHUNK_EXTENSIONS_BYTES, MAX_CHUNK_SIZE_DIGITS, MAX_TRAILER_BYTES } from "./limits.ts";
 

@@ -1,7 +1,7 @@
 // Header lines of both directions: the strict grammar, connection tokens, look-alike names, and writing fields back.
 // Works on latin1 strings; it never repairs what it reads.
 
-import type { HeaderField } from "../../core/http-message.ts";
+import type { HeaderField } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 
 export interface FieldRefusal {

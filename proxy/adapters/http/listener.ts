@@ -2,9 +2,9 @@
 // Its timer runs only while there are connections, so an idle agent sleeps.
 
 import { readFileSync } from "node:fs";
-import type { Held } from "../../core/connection-shares.ts";
 import type { Admission, Connection, Peer } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import type { Held } from "../../core/tally/connection-shares.ts";
 import { BodyBudget } from "./body-buffer.ts";
 import { ClientConnection } from "./connection.ts";
 import type { EngineContext } from "./context.ts";

@@ -1,8 +1,8 @@
 // One forwarded request: sends it to the host, streams the response back, and names how it ended. Pauses each side while
 // the other cannot take more, so memory stays bounded. Never changes a byte of what the agent built and the host answered.
 
-import type { RequestHead, ResponseHead } from "../../core/http-message.ts";
 import type { BodyFailure, ForwardOutcome, OutboundRequest, Peer } from "../../core/ports.ts";
+import type { RequestHead, ResponseHead } from "../../core/request/http-message.ts";
 import type { BodyDecoder, PayloadSink } from "./body.ts";
 import type { ClientLink } from "./context.ts";
 import { renderInterimHead, renderResponseHead } from "./response-render.ts";

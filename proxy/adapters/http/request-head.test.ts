@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { seededRandom } from "../../../test/support/random.ts";
-import type { RequestHead } from "../../core/http-message.ts";
+import type { RequestHead } from "../../core/request/http-message.ts";
 import { parseRequestHead, scanRequestHead } from "./request-head.ts";
 
 /** What one piece of input becomes: the head, a status, or "more". */

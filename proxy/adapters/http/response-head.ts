@@ -1,7 +1,7 @@
 // The strict reader of response heads. Pure. A host that answers in a way two readers could take differently is
 // treated as broken; status, reason, names, order and repetitions are kept as received.
 
-import type { HeaderField, ResponseHead } from "../../core/http-message.ts";
+import type { HeaderField, ResponseHead } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { connectionTokens, parseContentLength, parseFieldLines } from "./header-fields.ts";
 import { MAX_RESPONSE_FIELDS } from "./limits.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type Random, seededRandom } from "../../../test/support/random.ts";
-import type { ResponseHead } from "../../core/http-message.ts";
+import type { ResponseHead } from "../../core/request/http-message.ts";
 import { ResponseReader } from "./response-reader.ts";
 
 interface Seen {

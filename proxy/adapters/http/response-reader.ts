@@ -1,7 +1,7 @@
 // Reads responses off a byte stream, piece by piece, and tells a sink what they are. Pure: no socket, no clock.
 // It stops for good at the first byte that is not strict HTTP/1.1; it never throws on any bytes.
 
-import type { ResponseHead } from "../../core/http-message.ts";
+import type { ResponseHead } from "../../core/request/http-message.ts";
 import { type BodyDecoder, ChunkDecoder, LengthDecoder, type PayloadSink } from "./body.ts";
 import { hasBareLineFeed } from "./header-fields.ts";
 import { InputBuffer } from "./input-buffer.ts";

@@ -1,7 +1,7 @@
 // The host's response head on its way to the client: everything as received, less what concerned only our connection to
 // the host. Never adds Via, Date, Server or the like: boot clients and IMDS itself react to such fields.
 
-import type { HeaderField, ResponseHead } from "../../core/http-message.ts";
+import type { HeaderField, ResponseHead } from "../../core/request/http-message.ts";
 import { connectionTokens, renderField } from "./header-fields.ts";
 
 export interface ResponseShape {

@@ -1,8 +1,8 @@
 // The agent's own calls to the host: one fresh TCP connection, the exact bytes given, one response, one deadline for all.
 // Never fetch(): that obeys proxy variables and rewrites what it sends. Nothing is kept between calls.
 
-import type { ResponseHead } from "../../core/http-message.ts";
 import type { Peer } from "../../core/ports.ts";
+import type { ResponseHead } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { ResponseReader, type ResponseSink } from "./response-reader.ts";
 import { type Connect, type ConnectAttempt, type ConnectEvents, type Stream, tcpConnector } from "./socket.ts";

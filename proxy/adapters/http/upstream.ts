@@ -1,8 +1,8 @@
 // One connection to the host. It belongs to exactly one client connection: what the host ties to a connection is never
 // shared between callers. Carries one request at a time, may be kept between them, and dies with its client.
 
-import type { ResponseHead } from "../../core/http-message.ts";
 import type { Peer } from "../../core/ports.ts";
+import type { ResponseHead } from "../../core/request/http-message.ts";
 import { ResponseReader, type ResponseSink } from "./response-reader.ts";
 import type { Connect, ConnectAttempt, ConnectEvents, Stream } from "./socket.ts";
 

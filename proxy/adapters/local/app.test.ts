@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { Caller } from "../../core/caller.ts";
-import type { HeaderField, RequestHead } from "../../core/http-message.ts";
-import type { AggregateStatus } from "../../core/status.ts";
+import type { Caller } from "../../core/request/caller.ts";
+import type { HeaderField, RequestHead } from "../../core/request/http-message.ts";
+import type { AggregateStatus } from "../../core/status/status.ts";
 import { type LocalPorts, makeLocalApp } from "./app.ts";
 
 function head(target: string, headers: readonly HeaderField[] = [["Metadata", "true"]], method = "GET"): RequestHead {

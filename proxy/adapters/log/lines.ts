@@ -2,7 +2,7 @@
 // Control characters cannot forge a line, because JSON escapes them and event names are ours.
 
 import type { Log, LogField } from "../../core/ports.ts";
-import { redactSecrets } from "../../core/redact.ts";
+import { redactSecrets } from "../../core/text/redact.ts";
 import { HarmlessTexts, isPrintableAscii } from "./harmless-texts.ts";
 
 export const LEVELS = ["error", "warn", "info", "debug"] as const;

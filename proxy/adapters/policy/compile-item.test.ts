@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { compileItem, compileItemApart, INLINE_ITEM_CHARACTERS } from "./compile-item.ts";
 
-const COMMAND = [process.execPath, join(import.meta.dir, "../../cli/main.ts"), "compile-item-for-daemon"];
+const COMMAND = [process.execPath, join(import.meta.dir, "../../main.ts"), "compile-item-for-daemon"];
 
 function item(privileges: number, more: Readonly<Record<string, unknown>> = {}) {
   return {

@@ -2,9 +2,9 @@
 // rule sets. The daemon answers requests between two events of one thread; compiling a thousand rules there would hold them up.
 
 import { decode, encode } from "cbor-x/index-no-eval";
-import type { Endpoint } from "../../core/endpoint.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { parseRuleItem, renderRuleError, usesExecutableHashes } from "../../core/rules.ts";
+import { parseRuleItem, renderRuleError, usesExecutableHashes } from "../../core/rules/rules.ts";
 import { compilePolicy, renderCompileError } from "./compile-rules.ts";
 
 export interface CompiledItem {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { claimsOf } from "../../../test/support/claims.ts";
 import { compilePolicy, loadPolicy, policyIdOf, readCompiledRules } from "../../../test/support/policy-build.ts";
-import type { CanonicalRequest } from "../../core/canonical-request.ts";
-import type { Endpoint } from "../../core/endpoint.ts";
-import { parseRuleItem, type RuleSet, renderRuleError } from "../../core/rules.ts";
-import { hashText } from "./hash-index.ts";
-import { extractCoreModule } from "./wasm-binary.ts";
+import type { CanonicalRequest } from "../../core/request/canonical-request.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
+import { parseRuleItem, type RuleSet, renderRuleError } from "../../core/rules/rules.ts";
+import { hashText } from "../../core/rules/tables/hash-index.ts";
+import { extractCoreModule } from "../../core/wasm/wasm-binary.ts";
 
 function rulesOf(json: unknown): RuleSet {
   const rules = parseRuleItem(json);

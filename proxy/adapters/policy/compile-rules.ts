@@ -2,13 +2,12 @@
 // rule set itself in a custom section for people and tools. The same rule set always gives the same file; no jco is needed.
 
 import { decode, Encoder } from "cbor-x/index-no-eval";
-import type { Endpoint } from "../../core/endpoint.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import type { RuleSet } from "../../core/rules.ts";
-import { readEngineTemplate } from "./engine-artifact.ts";
-import { planRules } from "./rule-plan.ts";
-import { type TableError, writeTables } from "./rule-tables.ts";
-import { TABLES_ADDRESS } from "./table-layout.ts";
+import type { RuleSet } from "../../core/rules/rules.ts";
+import { planRules } from "../../core/rules/tables/rule-plan.ts";
+import { type TableError, writeTables } from "../../core/rules/tables/rule-tables.ts";
+import { TABLES_ADDRESS } from "../../core/rules/tables/table-layout.ts";
 import {
   addDataSegment,
   type BinaryError,
@@ -18,7 +17,8 @@ import {
   readSections,
   type Section,
   writeSections,
-} from "./wasm-binary.ts";
+} from "../../core/wasm/wasm-binary.ts";
+import { readEngineTemplate } from "./engine-artifact.ts";
 
 export type CompileError = TableError | { readonly kind: "too-many-grants"; readonly limit: number };
 

@@ -4,9 +4,9 @@
 import type { ModuleBudgets } from "../../core/modules/module-entry.ts";
 import type { PolicyAnswer, PolicyQuestion } from "../../core/modules/policy-question.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { liftOutcome, liftSettled, lowerQuestion } from "../../core/wasm/canonical-abi.ts";
 import type { ComponentPlan, CoreItem, LiftedFunction, PreparedComponent } from "../../core/wasm/component-plan.ts";
-import { liftOutcome, liftSettled, lowerQuestion } from "./canonical-abi.ts";
-import { GuestFault, GuestMemory, type Realloc } from "./guest-memory.ts";
+import { GuestFault, GuestMemory, type Realloc } from "../../core/wasm/guest-memory.ts";
 
 export interface ComponentFault {
   readonly kind: /** The plan does not fit the modules, or a module cannot be compiled: it was never checked, or changed since. */

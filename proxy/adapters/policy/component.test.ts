@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { claimsOf } from "../../../test/support/claims.ts";
 import { compilePolicy, loadPolicy, policyIdOf } from "../../../test/support/policy-build.ts";
 import { componentFromWat, outcomeWat, type WatParts } from "../../../test/support/wat-policy.ts";
-import type { CanonicalRequest } from "../../core/canonical-request.ts";
-import { parseRuleItem } from "../../core/rules.ts";
+import type { CanonicalRequest } from "../../core/request/canonical-request.ts";
+import { parseRuleItem } from "../../core/rules/rules.ts";
 
 const request: CanonicalRequest = { endpoint: "imds", method: "GET", segments: ["metadata"], trailingSlash: false, query: [] };
 const failed = { kind: "deny", reason: "policy-failed", rule: "" } as const;

@@ -2,14 +2,14 @@
 // `policy-failed`, and the next call gets a fresh instance. An exception must never come out of here, and doubt never allows.
 
 import { createHash } from "node:crypto";
-import type { Claims } from "../../core/caller.ts";
-import type { CanonicalRequest } from "../../core/canonical-request.ts";
 import { MAX_REASON_BYTES, type SeenHeader } from "../../core/modules/policy-question.ts";
 import type { Policy, PolicyDecision } from "../../core/ports.ts";
+import type { Claims } from "../../core/request/caller.ts";
+import type { CanonicalRequest } from "../../core/request/canonical-request.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { ComponentPlan, CoreItem, LiftedFunction } from "../../core/wasm/component-plan.ts";
+import { type BinaryError, extractCoreModule } from "../../core/wasm/wasm-binary.ts";
 import { type CompiledComponent, type ComponentInstance, startComponent } from "./component-instance.ts";
-import { type BinaryError, extractCoreModule } from "./wasm-binary.ts";
 
 export { type CompileError, compilePolicy, readCompiledRules, renderCompileError } from "./compile-rules.ts";
 

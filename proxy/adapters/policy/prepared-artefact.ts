@@ -2,9 +2,9 @@
 // although the bytes are known by their hash: every index must lead to something earlier, every name and kind must be one that is known.
 
 import { Decoder, Encoder } from "cbor-x/index-no-eval";
-import { isObject } from "../../core/json-text.ts";
 import { MEMORY_PAGE_BYTES } from "../../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { isObject } from "../../core/text/json-text.ts";
 import type { ComponentPlan, CoreInstance, CoreItem, LiftedFunction, PreparedComponent } from "../../core/wasm/component-plan.ts";
 import { DEFAULT_PREPARATION_LIMITS, LIMITS } from "../../core/wasm/core-limits.ts";
 import { PREPARATION, prepareComponent } from "../../core/wasm/prepare-component.ts";

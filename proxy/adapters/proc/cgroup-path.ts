@@ -3,9 +3,9 @@
 // never given out again. Only kernel memory is read; the hint takes a lock of all cgroups, and so is read on a helper thread.
 
 import { statSync } from "node:fs";
-import type { AuditRecord } from "../../core/caller.ts";
-import { makeFairSlots } from "../../core/fair-slots.ts";
+import type { AuditRecord } from "../../core/request/caller.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { makeFairSlots } from "../../core/tally/fair-slots.ts";
 import type { Lane } from "./lane.ts";
 import { readStart } from "./process.ts";
 

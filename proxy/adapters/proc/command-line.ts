@@ -1,8 +1,8 @@
 // The start of a command line, for logs only. The process chooses and may rewrite it at any time, so nothing is decided
 // from it; secrets are taken out before it goes anywhere.
 
-import { redactSecrets } from "../../core/redact.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { redactSecrets } from "../../core/text/redact.ts";
 import type { Lane } from "./lane.ts";
 import { type ProcessHandle, readStart } from "./process.ts";
 

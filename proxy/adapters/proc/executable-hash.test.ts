@@ -22,7 +22,7 @@ import { openProcess } from "./process.ts";
 /** So late that every file has been left alone for long. */
 const LATER_MS = Date.now() + 3_600_000;
 
-const COMMAND = [process.execPath, join(import.meta.dir, "../../cli/main.ts"), "hash-files-for-daemon"];
+const COMMAND = [process.execPath, join(import.meta.dir, "../../main.ts"), "hash-files-for-daemon"];
 const STRANGER = 65_534;
 const OTHER = 65_533;
 const SLOW_MS = 60_000;

@@ -3,14 +3,14 @@
 // one user's programs cost, in size, number or time, costs no other user a hash and nobody a request.
 
 import { closeSync, openSync } from "node:fs";
-import type { ExecutableId } from "../../core/caller.ts";
-import { makeFairSlots } from "../../core/fair-slots.ts";
+import type { ExecutableId } from "../../core/request/caller.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { makeFairSlots } from "../../core/tally/fair-slots.ts";
+import { type FileStamp, O_CLOEXEC, O_PATH, stampOf } from "../native/libc.ts";
 import type { RunningExecutable } from "./executable.ts";
 import { type FileHash, type HashProcess, makeHashProcess } from "./hash-process.ts";
 import { sameNumbers } from "./inode.ts";
 import { type Lane, makeLane } from "./lane.ts";
-import { type FileStamp, O_CLOEXEC, O_PATH, stampOf } from "./libc.ts";
 import type { ProcessHandle } from "./process.ts";
 
 export interface HashOptions {

@@ -2,8 +2,8 @@
 // the account database only put names to it, and only where they can be shown to speak of the same process and file.
 // Nothing is allowed or refused here: what is not proven stays unknown, with the reason in words.
 
-import type { AuditRecord, Caller, Claims } from "../../core/caller.ts";
 import type { Identify } from "../../core/ports.ts";
+import type { AuditRecord, Caller, Claims } from "../../core/request/caller.ts";
 import { ok, type Result } from "../../core/result.ts";
 import { type AccountOf, makeAccounts } from "./accounts.ts";
 import { type CgroupPathOf, makeCgroupPaths } from "./cgroup-path.ts";

@@ -1,7 +1,7 @@
 // Which network namespace this process lives in.
 
 import { readlinkSync } from "node:fs";
-import { parseNamespaceLink } from "../../core/control-socket.ts";
+import { parseNamespaceLink } from "../../core/status/control-socket.ts";
 
 /** Its inode; undefined where /proc does not tell. */
 export function readNetworkNamespace(): string | undefined {

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Secret } from "../../core/secret.ts";
-import type { LatchedKey } from "../../core/secure-channel.ts";
+import { Secret } from "../../core/channel/secret.ts";
+import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import { type KeyStore, openKeyStore } from "./key-store.ts";
 
 const GUID = "9cf81e97-0316-4ad3-94a7-8ccbdee8ccbf";

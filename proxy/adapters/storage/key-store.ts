@@ -3,8 +3,8 @@
 
 import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { isKeyGuid, type LatchedKey, parseKey, renderKeyError, renderKeyFile } from "../../core/channel/secure-channel.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { isKeyGuid, type LatchedKey, parseKey, renderKeyError, renderKeyFile } from "../../core/secure-channel.ts";
 import { writeAtomically } from "./atomic-write.ts";
 
 export interface KeyStoreError {

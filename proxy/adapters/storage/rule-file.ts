@@ -2,8 +2,8 @@
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { MAX_LOCAL_RULES_BYTES } from "../../core/local-rules.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { MAX_LOCAL_RULES_BYTES } from "../../core/rules/local-rules.ts";
 import { openOwnedFolder } from "./owned-file.ts";
 
 /**

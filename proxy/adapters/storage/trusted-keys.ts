@@ -1,8 +1,8 @@
 // The keys whose signatures on modules count: every `*.pub` file in one folder, each a public key as minisign(1) writes it. Only root
 // may be able to have put one there. A file that is doubtful is no key, and is told; the others still count.
 
-import { decodeText } from "../../core/decode-text.ts";
 import { MAX_KEY_FILE_BYTES, parsePublicKey, type TrustedKey } from "../../core/modules/minisign.ts";
+import { decodeText } from "../../core/text/decode-text.ts";
 import { openOwnedFolder } from "./owned-file.ts";
 
 const KEY_FILE_END = ".pub";

@@ -2,10 +2,10 @@
 // exception.
 
 import { Decoder } from "cbor-x/index-no-eval";
-import { METHODS, renderCanonical } from "../../core/canonical-request.ts";
-import { ENDPOINTS } from "../../core/endpoint.ts";
+import { METHODS, renderCanonical } from "../../core/request/canonical-request.ts";
+import { ENDPOINTS } from "../../core/request/endpoint.ts";
+import { MODES, type Verdict } from "../../core/request/verdict.ts";
 import type { DecisionRecord, RecordedCaller, Recovery, TrailRecord } from "../../core/trail/trail-record.ts";
-import { MODES, type Verdict } from "../../core/verdict.ts";
 import { EVENTS, KIND, MODULE_KINDS, VERDICTS } from "./encode-record.ts";
 import { isWellFormedCbor } from "./well-formed-cbor.ts";
 

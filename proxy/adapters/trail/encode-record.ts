@@ -2,11 +2,11 @@
 // decode-record.ts is the other direction; docs/decision-trail.md has the places.
 
 import { Encoder } from "cbor-x/index-no-eval";
-import type { Caller } from "../../core/caller.ts";
-import { type CanonicalRequest, METHODS } from "../../core/canonical-request.ts";
-import { ENDPOINTS } from "../../core/endpoint.ts";
+import type { Caller } from "../../core/request/caller.ts";
+import { type CanonicalRequest, METHODS } from "../../core/request/canonical-request.ts";
+import { ENDPOINTS } from "../../core/request/endpoint.ts";
+import { MODES } from "../../core/request/verdict.ts";
 import type { GapRecord, HeadRecord, StartRecord, StopRecord, TrailDecision } from "../../core/trail/trail-record.ts";
-import { MODES } from "../../core/verdict.ts";
 import { CborWriter, OutOfRoom } from "./cbor-writer.ts";
 import { MAX_PAYLOAD_BYTES } from "./frame.ts";
 

@@ -1,8 +1,8 @@
 // What one call into a module may use up: defaults, hard limits, and how budgets are read from config, command line and index.
 // A budget outside its limits is an error and never cut to fit.
 
-import { isObject } from "../json-text.ts";
 import { err, ok, type Result } from "../result.ts";
+import { isObject } from "../text/json-text.ts";
 import type { ModuleBudgets } from "./module-entry.ts";
 
 export const MEMORY_PAGE_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
 // An installed policy module as the store lists it and the daemon runs it: plain values, no file is touched here.
 
-import type { Endpoint } from "../endpoint.ts";
+import type { Endpoint } from "../request/endpoint.ts";
 
 /** What one call into a module may use up. Everything it does wrong beyond that is a deny with reason `policy-failed`. */
 export interface ModuleBudgets {

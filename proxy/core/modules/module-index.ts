@@ -1,10 +1,10 @@
 // The list of installed modules as its file says it: read strictly, because it decides about access, and rendered. One file in,
 // one list out; a list with anything unknown, missing or doubtful in it is refused whole.
 
-import { ENDPOINTS, type Endpoint } from "../endpoint.ts";
-import { isObject } from "../json-text.ts";
+import { ENDPOINTS, type Endpoint } from "../request/endpoint.ts";
 import { err, ok, type Result } from "../result.ts";
-import { parseStrictJson, renderJsonError } from "../strict-json.ts";
+import { isObject } from "../text/json-text.ts";
+import { parseStrictJson, renderJsonError } from "../text/strict-json.ts";
 import { parseBudgets } from "./module-budgets.ts";
 import type { ModuleBudgets, ModuleEntry } from "./module-entry.ts";
 

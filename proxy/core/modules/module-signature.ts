@@ -1,8 +1,8 @@
 // Whether a module's signature, or the lack of one, is good enough. The same question when a module is installed and every time it
 // is loaded, with the keys that are trusted at that time.
 
-import { decodeText } from "../decode-text.ts";
 import { err, ok, type Result } from "../result.ts";
+import { decodeText } from "../text/decode-text.ts";
 import { type ModuleSignature, parseSignature, type TrustedKey, verifySignature } from "./minisign.ts";
 
 export interface VerifiedSignature {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { claimsOf } from "../../../test/support/claims.ts";
-import type { Verdict } from "../verdict.ts";
+import type { Verdict } from "../request/verdict.ts";
 import { FAILED_ANSWER, judgeModules, type ModuleInForce } from "./policy-chain.ts";
 import type { PolicyAnswer, PolicyQuestion } from "./policy-question.ts";
 

@@ -1,12 +1,12 @@
 // How rules and modules come to one verdict. The rules are asked first, then the modules of the endpoint in their order. A deny is
 // final, whoever says it; an allow of a module lifts nothing; abstaining leaves things as they are. So modules only narrow.
 
-import type { Claims } from "../caller.ts";
-import type { CanonicalRequest } from "../canonical-request.ts";
-import type { Endpoint } from "../endpoint.ts";
-import type { HeaderField } from "../http-message.ts";
-import { perEndpoint } from "../key-status.ts";
-import type { Verdict } from "../verdict.ts";
+import { perEndpoint } from "../channel/key-status.ts";
+import type { Claims } from "../request/caller.ts";
+import type { CanonicalRequest } from "../request/canonical-request.ts";
+import type { Endpoint } from "../request/endpoint.ts";
+import type { HeaderField } from "../request/http-message.ts";
+import type { Verdict } from "../request/verdict.ts";
 import type { ModuleOutcome } from "./module-entry.ts";
 import type { PolicyAnswer, PolicyQuestion } from "./policy-question.ts";
 import { selectHeaders } from "./seen-headers.ts";

@@ -1,8 +1,8 @@
 // What a policy component of world `policy` is asked and what it may answer, as plain values. The limits are those of
 // policy-wasm/wit/policy.wit: an answer beyond them is a failure of the component, never cut to fit.
 
-import type { Claims } from "../caller.ts";
-import type { CanonicalRequest } from "../canonical-request.ts";
+import type { Claims } from "../request/caller.ts";
+import type { CanonicalRequest } from "../request/canonical-request.ts";
 
 /** A request header field as a component sees it: lower-case name, value without outer blanks; both valid Unicode. */
 export interface SeenHeader {

@@ -1,9 +1,9 @@
 // Event files: a JSON array of log lines that did not fit into memory, and single events that extensions put beside them. What is
 // read was written by root and is still only data: bounded, checked member by member, and never quoted in an error.
 
-import { isObject } from "../json-text.ts";
 import { err, ok, type Result } from "../result.ts";
-import { parseStrictJson } from "../strict-json.ts";
+import { isObject } from "../text/json-text.ts";
+import { parseStrictJson } from "../text/strict-json.ts";
 import { cutToBytes, EVENT_LEVELS, type ExtensionEvent, type GenericEvent, type TelemetryEvent } from "./event.ts";
 
 export const MAX_EVENT_FILE_BYTES = 1024 * 1024;

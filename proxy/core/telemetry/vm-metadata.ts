@@ -1,8 +1,8 @@
 // What telemetry must say about the virtual machine, read from three answers of the platform. Errors never quote an answer.
 
-import { ENDPOINT_FACTS } from "../endpoint.ts";
-import { isObject } from "../json-text.ts";
+import { ENDPOINT_FACTS } from "../request/endpoint.ts";
 import { err, ok, type Result } from "../result.ts";
+import { isObject } from "../text/json-text.ts";
 import { elementAt, parseXml } from "./xml-reader.ts";
 
 export interface VmMetadata {

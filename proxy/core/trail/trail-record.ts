@@ -1,10 +1,10 @@
 // What the decision trail holds: one record for each decision, and records about the trail itself. Plain values; how they become
 // bytes is in proxy/adapters/trail, and docs/decision-trail.md describes both.
 
-import type { Caller } from "../caller.ts";
-import type { CanonicalRequest } from "../canonical-request.ts";
 import type { ModuleOutcome } from "../modules/module-entry.ts";
-import type { Verdict } from "../verdict.ts";
+import type { Caller } from "../request/caller.ts";
+import type { CanonicalRequest } from "../request/canonical-request.ts";
+import type { Verdict } from "../request/verdict.ts";
 
 /** An ended request as the trail takes it. */
 export interface TrailDecision {

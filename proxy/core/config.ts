@@ -1,0 +1,261 @@
+// The config file: /etc/azure/proxy-agent.json or the file named by --config. Every bad value is an error that names
+// the key, what was found and what is wanted; the agent never starts on half a config.
+
+import { type ChosenBudgets, DEFAULT_BUDGETS, parseBudgets } from "./modules/module-budgets.ts";
+import { err, ok, type Result } from "./result.ts";
+
+export const DEFAULT_PIN_FOLDER = "/sys/fs/bpf/azure-proxy-agent";
+
+export const LOG_LEVELS = ["Error", "Warn", "Info", "Debug", "Trace"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface Config {
+  /** Empty: no log files, the journal only. */
+  readonly logFolder: string;
+  readonly eventFolder: string;
+  readonly latchKeyFolder: string;
+  readonly statusFolder: string;
+  readonly monitorIntervalSeconds: number;
+  readonly pollKeyStatusIntervalSeconds: number;
+  /** File name of the eBPF object, looked for in /usr/lib/azure-proxy-agent and beside the executable. */
+  readonly ebpfProgramName: string;
+  readonly ebpfFileFullPath: string | undefined;
+  /** Attach here instead of the root of the mounted cgroup2 hierarchy. */
+  readonly cgroupRoot: string | undefined;
+  readonly fileLogLevel: LogLevel;
+  /** Lines at this level and above go to standard output. */
+  readonly journalLogLevel: LogLevel;
+  readonly passForeignNamespaces: boolean;
+  readonly telemetry: boolean;
+  /** Lines at this level and above become telemetry events; undefined: none do. */
+  readonly eventLevel: LogLevel | undefined;
+  readonly maxEventFiles: number;
+  /** Where policy modules are kept; undefined: beside the folder of keys. */
+  readonly moduleFolder: string | undefined;
+  /** Folder of the public keys whose signatures on modules count. */
+  readonly trustedKeysFolder: string;
+  /** A module without a signature of a trusted key is neither installed nor run. */
+  readonly requireSignedModules: boolean;
+  /** What a module gets that is installed without budgets of its own. */
+  readonly moduleBudgets: ChosenBudgets;
+  /** Unix socket that metrics are served on; empty: none. */
+  readonly metricsSocket: string;
+  /** Unix socket that the agent's own commands use; empty: none; undefined: the default of this network namespace. */
+  readonly controlSocket: string | undefined;
+  /** File with the same text for node_exporter; empty: none. */
+  readonly metricsTextfile: string;
+  /** Where the decision trail is kept; empty: there is none. */
+  readonly auditFolder: string;
+  /** Bounds of one segment of it and of all together. */
+  readonly auditSegmentMiB: number;
+  readonly auditTotalMiB: number;
+  /** Folder in bpffs for what outlives the process; empty: everything ends with it. */
+  readonly pinFolder: string;
+}
+
+export interface ConfigError {
+  readonly key: string;
+  readonly found: string;
+  readonly want: string;
+}
+
+/** Keys of the reference's file that have no effect here, so that its shipped file is taken without warnings. */
+const ACCEPTED_WITHOUT_EFFECT = ["hostGAPluginSupport", "enableHttpProxyTrace", "canonicalRequestMode"];
+
+const KNOWN = [
+  "logFolder",
+  "eventFolder",
+  "latchKeyFolder",
+  "statusFolder",
+  "monitorIntervalInSeconds",
+  "pollKeyStatusIntervalInSeconds",
+  "ebpfProgramName",
+  "ebpfFileFullPath",
+  "cgroupRoot",
+  "fileLogLevel",
+  "fileLogLevelForSystemEvents",
+  "foreignNamespaces",
+  "telemetry",
+  "fileLogLevelForEvents",
+  "maxEventFileCount",
+  "moduleFolder",
+  "trustedKeysFolder",
+  "requireSignedModules",
+  "moduleBudgets",
+  "metricsSocket",
+  "controlSocket",
+  "metricsTextfile",
+  "auditFolder",
+  "auditSegmentMiB",
+  "auditTotalMiB",
+  "pinFolder",
+];
+
+export interface ParsedConfig {
+  readonly config: Config;
+  /** Keys nobody knows: kept out of the config, told to the operator. */
+  readonly unknownKeys: readonly string[];
+}
+
+/**
+ * Reads the text of a config file.
+ * @param environment - for `%NAME%` in the folder keys; an unset name stays as its bare name
+ */
+export function parseConfig(text: string, environment: Readonly<Record<string, string | undefined>>): Result<ParsedConfig, ConfigError> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text.startsWith("\ufeff") ? text.slice(1) : text);
+  } catch (error) {
+    return err({
+      key: "",
+      found: `text that is not JSON (${error instanceof Error ? error.message : "unreadable"})`,
+      want: "a JSON object",
+    });
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    return err({ key: "", found: describe(json), want: "a JSON object" });
+  const reader = new KeyReader(json as Readonly<Record<string, unknown>>, environment);
+  const config: Config = {
+    logFolder: reader.folder("logFolder", { emptyAllowed: true }),
+    eventFolder: reader.folder("eventFolder", { emptyAllowed: true }),
+    latchKeyFolder: reader.folder("latchKeyFolder"),
+    statusFolder: reader.folder("statusFolder", { fallback: "/var/log/azure-proxy-agent" }),
+    monitorIntervalSeconds: reader.seconds("monitorIntervalInSeconds"),
+    pollKeyStatusIntervalSeconds: reader.seconds("pollKeyStatusIntervalInSeconds"),
+    ebpfProgramName: reader.fileName("ebpfProgramName"),
+    ebpfFileFullPath: reader.optionalPath("ebpfFileFullPath"),
+    cgroupRoot: reader.optionalPath("cgroupRoot"),
+    fileLogLevel: reader.level("fileLogLevel", "Info"),
+    journalLogLevel: reader.level("fileLogLevelForSystemEvents", "Info"),
+    passForeignNamespaces: reader.word("foreignNamespaces", ["refuse", "pass"], "refuse") === "pass",
+    telemetry: reader.word("telemetry", ["on", "off"], "on") === "on",
+    eventLevel: reader.optionalLevel("fileLogLevelForEvents"),
+    maxEventFiles: reader.count("maxEventFileCount", 0, 1000, 30),
+    moduleFolder: reader.optionalPath("moduleFolder"),
+    trustedKeysFolder: reader.optionalPath("trustedKeysFolder") ?? "/etc/azure/proxy-agent.d/trusted-keys",
+    requireSignedModules: reader.flag("requireSignedModules"),
+    moduleBudgets: reader.budgets("moduleBudgets"),
+    metricsSocket: reader.pathOrNone("metricsSocket"),
+    controlSocket: reader.pathOrNoneOrDefault("controlSocket"),
+    metricsTextfile: reader.pathOrNone("metricsTextfile"),
+    auditFolder: reader.folder("auditFolder", { emptyAllowed: true, fallback: "" }),
+    auditSegmentMiB: reader.count("auditSegmentMiB", 1, 64, 4),
+    auditTotalMiB: reader.count("auditTotalMiB", 4, 65_536, 32),
+    pinFolder: reader.folder("pinFolder", { emptyAllowed: true, fallback: DEFAULT_PIN_FOLDER }),
+  };
+  if (config.auditTotalMiB < config.auditSegmentMiB * 2)
+    reader.refuse("auditTotalMiB", config.auditTotalMiB, `at least twice auditSegmentMiB, which is ${config.auditSegmentMiB}`);
+  if (reader.error !== undefined) return err(reader.error);
+  const unknownKeys = Object.keys(json).filter((key) => !KNOWN.includes(key) && !ACCEPTED_WITHOUT_EFFECT.includes(key));
+  return ok({ config, unknownKeys });
+}
+
+export function renderConfigError(path: string, error: ConfigError): string {
+  return `cannot use config "${path}"${error.key === "" ? "" : `: key "${error.key}"`}: found ${error.found}, want ${error.want}`;
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
+  return String(value);
+}
+
+class KeyReader {
+  readonly #json: Readonly<Record<string, unknown>>;
+  readonly #environment: Readonly<Record<string, string | undefined>>;
+  error: ConfigError | undefined;
+
+  constructor(json: Readonly<Record<string, unknown>>, environment: Readonly<Record<string, string | undefined>>) {
+    this.#json = json;
+    this.#environment = environment;
+  }
+
+  folder(key: string, options: { readonly emptyAllowed?: boolean; readonly fallback?: string } = {}): string {
+    const value = this.#json[key] ?? options.fallback;
+    if (value === "" && options.emptyAllowed === true) return "";
+    const text =
+      typeof value === "string" ? value.replace(/%([^%]*)%/g, (_whole, name: string) => this.#environment[name] ?? name) : undefined;
+    if (text?.startsWith("/") !== true || text.includes("\0")) return this.#fail(key, value, "an absolute folder path", "");
+    return text;
+  }
+
+  seconds(key: string): number {
+    const value = this.#json[key];
+    const valid = typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 86_400;
+    return valid ? value : this.#fail(key, value, "a whole number of seconds from 1 to 86400", 0);
+  }
+
+  fileName(key: string): string {
+    const value = this.#json[key];
+    const valid = typeof value === "string" && value !== "" && !value.includes("/") && !value.includes("\0");
+    return valid ? value : this.#fail(key, value, "a file name without a slash", "");
+  }
+
+  optionalPath(key: string): string | undefined {
+    const value = this.#json[key];
+    if (value === undefined || value === null) return undefined;
+    if (typeof value === "string" && value.startsWith("/") && !value.includes("\0")) return value;
+    return this.#fail(key, value, "an absolute path", undefined);
+  }
+
+  count(key: string, least: number, most: number, fallback: number): number {
+    const value = this.#json[key] ?? fallback;
+    const valid = typeof value === "number" && Number.isInteger(value) && value >= least && value <= most;
+    return valid ? value : this.#fail(key, value, `a whole number from ${least} to ${most}`, fallback);
+  }
+
+  /** Absent and `""` mean the same: none. */
+  pathOrNone(key: string): string {
+    const value = this.#json[key] ?? "";
+    if (value === "") return "";
+    if (typeof value === "string" && value.startsWith("/") && !value.endsWith("/") && !value.includes("\0")) return value;
+    return this.#fail(key, value, 'an absolute path of a file or ""', "");
+  }
+
+  /** As {@link pathOrNone}, but undefined when it is absent. */
+  pathOrNoneOrDefault(key: string): string | undefined {
+    return (this.#json[key] ?? undefined) === undefined ? undefined : this.pathOrNone(key);
+  }
+
+  level(key: string, fallback: LogLevel): LogLevel {
+    return this.word(key, LOG_LEVELS, fallback);
+  }
+
+  optionalLevel(key: string): LogLevel | undefined {
+    return (this.#json[key] ?? undefined) === undefined ? undefined : this.level(key, "Info");
+  }
+
+  /** One of the words, letter case ignored. */
+  word<Word extends string>(key: string, words: readonly Word[], fallback: Word): Word {
+    const value = this.#json[key];
+    if (value === undefined || value === null) return fallback;
+    const known = typeof value === "string" ? words.find((word) => word.toLowerCase() === value.toLowerCase()) : undefined;
+    return known ?? this.#fail(key, value, `one of ${words.join(", ")}`, fallback);
+  }
+
+  /** False when it is not there; a word that only looks like one of the two is an error. */
+  flag(key: string): boolean {
+    const value = this.#json[key];
+    if (value === undefined || value === null) return false;
+    return typeof value === "boolean" ? value : this.#fail(key, value, "true or false", true);
+  }
+
+  budgets(key: string): ChosenBudgets {
+    const value = this.#json[key];
+    if (value === undefined || value === null) return DEFAULT_BUDGETS;
+    const budgets = parseBudgets(value, DEFAULT_BUDGETS);
+    if (budgets.ok) return budgets.value;
+    const { member, found, want } = budgets.error;
+    return this.#fail(member === "" ? key : `${key}.${member}`, found, want, DEFAULT_BUDGETS);
+  }
+
+  refuse(key: string, found: unknown, want: string): void {
+    this.#fail(key, found, want, undefined);
+  }
+
+  #fail<Value>(key: string, found: unknown, want: string, stand: Value): Value {
+    this.error ??= { key, found: describe(found), want };
+    return stand;
+  }
+}

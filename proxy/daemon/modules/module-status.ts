@@ -1,0 +1,45 @@
+// What the status says about policy modules: each by name with its state, and the whole as failed when one that is wanted does not
+// do its work. Nothing of requests or settings is told here.
+
+import { cutMessage } from "../../core/status/status.ts";
+import type { PartReport } from "../../core/status/status-part.ts";
+import type { KnownModule, ModulesState } from "./module-chain.ts";
+
+export type ModuleStateWord = "in-force" | "disabled" | "failing" | "not-loaded";
+
+export function reportModules({ known, sha256, refusal }: ModulesState, nowMs: number): PartReport {
+  const failing = known.filter(({ failures }) => failures.keepsFailing(nowMs)).map(({ entry }) => `module "${entry.name}" keeps failing`);
+  const troubles = refusal === undefined ? failing : [refusal, ...failing];
+  return {
+    health: troubles.length === 0 ? "ok" : "failed",
+    message: troubles.join("; "),
+    details: {
+      /** Hash of the list in force, by which the module commands see that their change has arrived. */
+      list: sha256,
+      refusal: refusal === undefined ? "" : cutMessage(refusal),
+      installed: known.map((each) => describe(each, nowMs)),
+    },
+  };
+}
+
+function describe(known: KnownModule, nowMs: number): Readonly<Record<string, unknown>> {
+  const { entry, failures } = known;
+  const last = failures.last();
+  return {
+    name: entry.name,
+    state: stateOf(known, nowMs),
+    audit: entry.audit,
+    endpoints: entry.endpoints,
+    componentSha256: entry.componentSha256,
+    signedBy: entry.signedBy ?? "",
+    failures: failures.count(),
+    lastFailure: last === undefined ? "" : cutMessage(`${last.cause.kind}: ${last.cause.message}`),
+    lastFailureAt: last?.at ?? "",
+  };
+}
+
+function stateOf({ entry, refusal, failures }: KnownModule, nowMs: number): ModuleStateWord {
+  if (refusal !== undefined) return "not-loaded";
+  if (!entry.enabled) return "disabled";
+  return failures.keepsFailing(nowMs) ? "failing" : "in-force";
+}

@@ -1,0 +1,22 @@
+// The key keeper's way to the key folder. The folder is looked at anew for every step, so that what was mended while the agent runs
+// is seen, and what was broken is refused.
+
+import { openKeyStore } from "../../adapters/storage/key-store.ts";
+import type { KeeperPorts } from "./key-keeper.ts";
+
+export function makeKeyFolder(folder: string): Pick<KeeperPorts, "loadKey" | "saveKey" | "pruneKeys"> {
+  return {
+    loadKey: (guid) => {
+      const store = openKeyStore(folder);
+      return store.ok ? store.value.load(guid) : store;
+    },
+    saveKey: (key) => {
+      const store = openKeyStore(folder);
+      return store.ok ? store.value.save(key) : store;
+    },
+    pruneKeys: (keepGuid) => {
+      const store = openKeyStore(folder);
+      if (store.ok) store.value.prune(keepGuid);
+    },
+  };
+}

@@ -1,0 +1,111 @@
+// What happens when a connection arrives: the kernel's record says where it came from, its user is given a place by its share, and
+// only then identification starts, while the request is still on its way. Nothing is read about a connection that is refused.
+
+import type { Admission, Connection, ConnectionOrigin, Exchange, Identify, Peer, Redirector } from "../../core/ports.ts";
+import { type Endpoint, endpointAt } from "../../core/request/endpoint.ts";
+import {
+  type ConnectionShares,
+  type Held,
+  makeConnectionShares,
+  type Owner,
+  type ShareLimits,
+} from "../../core/tally/connection-shares.ts";
+import type { CallerLookup } from "./handle-request.ts";
+import { makeIdentifyTurns } from "./identify-turns.ts";
+
+export interface ConnectionPorts {
+  readonly redirector: Pick<Redirector, "originOf" | "counters">;
+  readonly identify: Identify;
+  readonly handle: (exchange: Exchange, lookup: CallerLookup) => Promise<void>;
+  /** A connection was closed because its owner has its share. */
+  readonly refused: (owner: Owner, direct: boolean) => void;
+  /** The kernel has no record of a connection. */
+  readonly unrecorded: () => void;
+  readonly limits: ShareLimits;
+  readonly monotonicMs: () => number;
+}
+
+export interface ConnectionAdmission {
+  admit(connection: Connection, held: Held): Admission;
+  readonly shares: Pick<ConnectionShares, "evicted">;
+}
+
+/** How long after a record was lost in the kernel an unknown connection is taken for the one that lost it. */
+const LOSS_WINDOW_MS = 5_000;
+
+export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
+  const shares = makeConnectionShares(ports.limits);
+  const turns = makeIdentifyTurns();
+  let lostBefore = 0n;
+  let lossUntilMs = Number.NEGATIVE_INFINITY;
+
+  return {
+    shares,
+    admit(connection, held) {
+      const read = ports.redirector.originOf(connection);
+      const origin: ConnectionOrigin | undefined = read.ok ? read.value : undefined;
+      const owner = ownerOf(origin);
+      const direct = origin?.kind !== "redirected";
+      if (!shares.admit(owner, direct, held)) {
+        ports.refused(owner, direct);
+        return { kind: "refuse" };
+      }
+      let isOpen = true;
+      let asked = false;
+      const known = direct ? { kind: describeUnknown(origin) } : undefined;
+      const lookup = origin?.kind === "redirected" ? identifyOf(origin, connection, () => isOpen) : undefined;
+      return {
+        kind: "admit",
+        owner,
+        handle: async (exchange) => {
+          const found = known ?? (await lookup) ?? { kind: "record-lost" };
+          const again = asked && found.kind === "identified";
+          asked = true;
+          await ports.handle(exchange, again ? { kind: "identified", caller: found.caller } : found);
+        },
+        closed: () => {
+          isOpen = false;
+          shares.release(held);
+        },
+      };
+    },
+  };
+
+  function identifyOf(
+    { record }: Extract<ConnectionOrigin, { kind: "redirected" }>,
+    { address, port }: Peer,
+    isWanted: () => boolean,
+  ): Promise<CallerLookup> {
+    const endpoint: Endpoint | undefined = endpointAt(record.destinationAddress, record.destinationPort);
+    // Only guarded addresses are redirected; anything else in a record is not ours to forward.
+    if (endpoint === undefined) return Promise.resolve({ kind: "not-redirected" });
+    const acceptedMs = ports.monotonicMs();
+    const identified = turns.run(record.realUid, isWanted, () => ports.identify(record, endpoint, { address, port }));
+    return identified.then(
+      (caller): CallerLookup =>
+        caller === undefined ? { kind: "record-lost" } : { kind: "identified", caller, identifyMs: ports.monotonicMs() - acceptedMs },
+      (): CallerLookup => ({ kind: "record-lost" }),
+    );
+  }
+
+  function describeUnknown(origin: ConnectionOrigin | undefined): "not-redirected" | "record-lost" {
+    if (origin === undefined) return "record-lost";
+    if (origin.kind === "direct") return "not-redirected";
+    ports.unrecorded();
+    return wasLost() ? "record-lost" : "not-redirected";
+  }
+
+  /** Did the kernel fail to publish a record lately? Then this connection may be that caller: ask it to come again. */
+  function wasLost(): boolean {
+    const counters = ports.redirector.counters();
+    if (!counters.ok) return true;
+    if (counters.value.publishFailed > lostBefore) lossUntilMs = ports.monotonicMs() + LOSS_WINDOW_MS;
+    lostBefore = counters.value.publishFailed;
+    return ports.monotonicMs() < lossUntilMs;
+  }
+}
+
+function ownerOf(origin: ConnectionOrigin | undefined): Owner {
+  if (origin?.kind === "redirected") return origin.record.realUid;
+  return origin?.kind === "direct" ? origin.realUid : "unrecorded";
+}

@@ -1,0 +1,219 @@
+// What the module commands work on: a component in a file or an installed module, checked and metered, with its settings. An operand
+// with a dot or a slash in it is a file, any other the name of an installed module.
+
+import { dirname, join } from "node:path";
+import { type CompiledComponent, compileComponent } from "../../adapters/policy/component-instance.ts";
+import { currentPrepared } from "../../adapters/policy/prepared-artefact.ts";
+import { hashOf, readModuleIndex, readModuleObject } from "../../adapters/storage/module-store.ts";
+import {
+  type BUDGET_NAMES,
+  budgetsFor,
+  type ChosenBudgets,
+  isBudget,
+  MEMORY_PAGE_BYTES,
+  wantedBudget,
+} from "../../core/modules/module-budgets.ts";
+import type { ModuleBudgets, ModuleEntry } from "../../core/modules/module-entry.ts";
+import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES } from "../../core/modules/module-index.ts";
+import { addModuleMemory, type ModuleMemory, memoryOfModule, NO_MODULE_MEMORY } from "../../core/modules/module-memory.ts";
+import type { SeenHeader } from "../../core/modules/policy-question.ts";
+import { err, ok, type Result } from "../../core/result.ts";
+import { escapeForTerminal } from "../../core/text/terminal-text.ts";
+import { quote } from "../../core/text/text-layout.ts";
+import type { PreparedComponent } from "../../core/wasm/component-plan.ts";
+import { DEFAULT_PREPARATION_LIMITS } from "../../core/wasm/core-limits.ts";
+import type { ComponentFacts } from "../../core/wasm/describe-component.ts";
+import { prepareComponent } from "../../core/wasm/prepare-component.ts";
+import { readBoundedFile } from "../bounded-file.ts";
+import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "../config-file.ts";
+import type { Options } from "../options.ts";
+import { fail, TOOL_EXIT } from "../output.ts";
+import { name } from "../policy/input.ts";
+import { findModule } from "./module-changes.ts";
+
+export const NO_SETTINGS = new Uint8Array(0);
+
+/** Options that override budgets, and which one. */
+export const BUDGET_OPTIONS = { "--fuel": "fuel", "--memory": "memoryBytes", "--reason": "reasonBytes" } as const satisfies Record<
+  string,
+  (typeof BUDGET_NAMES)[number]
+>;
+
+/** Options of {@link readUsableModule}. */
+export const USABLE_VALUES = ["--settings", "--fuel", "--memory", "--reason", "--config"] as const;
+
+export interface Prepared {
+  readonly component: Uint8Array;
+  readonly componentSha256: string;
+  readonly prepared: PreparedComponent;
+  readonly facts: ComponentFacts;
+}
+
+/** A module that can be asked. */
+export interface UsableModule {
+  readonly label: string;
+  readonly componentSha256: string;
+  readonly compiled: CompiledComponent;
+  readonly budgets: ModuleBudgets;
+  readonly settings: Uint8Array;
+  /** Undefined: not installed. */
+  readonly entry: ModuleEntry | undefined;
+}
+
+/** The error of a tool: its exit code, told already. */
+export type Told<Value> = Result<Value, number>;
+
+export function tellFailure(message: string): { readonly ok: false; readonly error: number } {
+  return err(fail(message));
+}
+
+/** Told with the exit code for an answer that is no, on one line, however long: it goes into logs and is searched for. */
+export function tellRefusal(message: string): { readonly ok: false; readonly error: number } {
+  process.stderr.write(`azure-proxy-agent: ${escapeForTerminal(message)}\n`);
+  return err(TOOL_EXIT.no);
+}
+
+export function isModuleFile(operand: string): boolean {
+  return operand === "-" || /[./]/.test(operand);
+}
+
+/** `--fuel`, `--memory` in KiB or MiB or bytes, `--reason`. */
+export function readBudgets<Budgets extends ChosenBudgets>(options: Options, defaults: Budgets): Result<Budgets, string> {
+  const given: Partial<Record<keyof ModuleBudgets, number>> = {};
+  for (const [option, budget] of Object.entries(BUDGET_OPTIONS)) {
+    const text = options.value(option);
+    if (text === undefined) continue;
+    const match = /^([0-9]{1,10})(k|m)?$/i.exec(text);
+    const unit = match?.[2]?.toLowerCase();
+    const value = Number(match?.[1]) * (unit === "m" ? 1024 * 1024 : unit === "k" ? 1024 : 1);
+    if (match === null || (unit !== undefined && budget !== "memoryBytes") || !isBudget(budget, value))
+      return err(`${option} wants ${wantedBudget(budget)}${budget === "memoryBytes" ? ', such as "8m"' : ""}, found ${quote(text)}`);
+    given[budget] = value;
+  }
+  return ok({ ...defaults, ...given });
+}
+
+/** Checks and meters a component file; what is wrong with it is told. */
+export function prepareFile(path: string, budgets: Pick<ModuleBudgets, "memoryBytes">): Told<Prepared> {
+  const component = readBoundedFile(path, MAX_COMPONENT_BYTES);
+  return component.ok ? prepareBytes(component.value, budgets, path) : tellFailure(`cannot read ${name(path)}: ${component.error}`);
+}
+
+export function prepareBytes(component: Uint8Array, { memoryBytes }: Pick<ModuleBudgets, "memoryBytes">, path: string): Told<Prepared> {
+  const done = prepareComponent(component, { ...DEFAULT_PREPARATION_LIMITS, memoryPages: memoryBytes / MEMORY_PAGE_BYTES });
+  if (!done.ok) return tellRefusal(`${name(path)}: ${done.error.message}`);
+  return ok({ component, componentSha256: hashOf(component), ...done.value });
+}
+
+export async function compilePrepared(prepared: PreparedComponent, label: string): Promise<Told<CompiledComponent>> {
+  const compiled = await compileComponent(prepared);
+  return compiled.ok ? compiled : tellRefusal(`${label}: ${compiled.error.message}`);
+}
+
+export function readSettings(path: string | undefined): Told<Uint8Array> {
+  if (path === undefined) return ok(NO_SETTINGS);
+  const bytes = readBoundedFile(path, MAX_SETTINGS_BYTES);
+  return bytes.ok ? bytes : tellFailure(`cannot read settings ${name(path)}: ${bytes.error}`);
+}
+
+/** A component file or an installed module, with `--settings`, `--fuel` and so on in place of its own. */
+export async function readUsableModule(operand: string, options: Options): Promise<Told<UsableModule>> {
+  const given = options.value("--settings");
+  const settings = given === undefined ? undefined : readSettings(given);
+  if (settings?.ok === false) return settings;
+  if (isModuleFile(operand)) {
+    const defaults = readDefaultBudgets(options);
+    if (!defaults.ok) return defaults;
+    const budgets = readBudgets(options, defaults.value);
+    if (!budgets.ok) return tellUsage(budgets.error);
+    const file = prepareFile(operand, budgets.value);
+    if (!file.ok) return file;
+    const compiled = await compilePrepared(file.value.prepared, name(operand));
+    if (!compiled.ok) return compiled;
+    const { componentSha256, prepared } = file.value;
+    return ok({
+      label: operand,
+      componentSha256,
+      compiled: compiled.value,
+      budgets: budgetsFor(budgets.value, prepared.plan.moduleCount),
+      settings: settings?.value ?? NO_SETTINGS,
+      entry: undefined,
+    });
+  }
+  const config = readModuleConfig(options);
+  if (!config.ok) return config;
+  const entry = readInstalledEntry(config.value, operand);
+  if (!entry.ok) return entry;
+  const budgets = readBudgets(options, entry.value.budgets);
+  if (!budgets.ok) return tellUsage(budgets.error);
+  const prepared = readInstalledArtefact(config.value, entry.value, budgets.value);
+  if (!prepared.ok) return prepared;
+  const compiled = await compilePrepared(prepared.value, `module ${quote(operand)}`);
+  if (!compiled.ok) return compiled;
+  const stored = settings ?? readStored(config.value, entry.value.settingsSha256, MAX_SETTINGS_BYTES);
+  if (!stored.ok) return stored;
+  const { componentSha256 } = entry.value;
+  return ok({
+    label: operand,
+    componentSha256,
+    compiled: compiled.value,
+    budgets: budgets.value,
+    settings: stored.value,
+    entry: entry.value,
+  });
+}
+
+export function ownUserId(): number {
+  return process.geteuid?.() ?? 0;
+}
+
+export function readInstalledEntry({ folder }: ModuleConfig, operand: string): Told<ModuleEntry> {
+  const entries = readModuleIndex(folder, ownUserId());
+  if (!entries.ok) return tellFailure(entries.error.message);
+  const found = findModule(entries.value, operand);
+  return found.ok ? found : tellFailure(found.error);
+}
+
+export function readStored({ folder }: ModuleConfig, sha256: string, maxBytes: number): Told<Uint8Array> {
+  const bytes = readModuleObject(folder, ownUserId(), sha256, maxBytes);
+  return bytes.ok ? bytes : tellFailure(bytes.error.message);
+}
+
+/** The stored artefact; made anew from the component where it must be, or where other memory is wanted. */
+export function readInstalledArtefact(config: ModuleConfig, entry: ModuleEntry, budgets: ModuleBudgets): Told<PreparedComponent> {
+  const artefact = readStored(config, entry.preparedSha256, MAX_PREPARED_BYTES);
+  if (!artefact.ok) return artefact;
+  const component = readStored(config, entry.componentSha256, MAX_COMPONENT_BYTES);
+  if (!component.ok) return component;
+  const prepared = currentPrepared(artefact.value, component.value, entry.budgets.memoryBytes, budgets.memoryBytes);
+  return prepared.ok ? prepared : tellRefusal(`module ${quote(entry.name)}: ${prepared.error}`);
+}
+
+/** Is there room for a module among those that are enabled, its namesake aside? Else told. */
+export function checkRoom(config: ModuleConfig, entries: readonly ModuleEntry[], more: ModuleMemory, moduleName: string): Told<void> {
+  let taken = NO_MODULE_MEMORY;
+  for (const entry of entries) {
+    if (!entry.enabled || entry.name === moduleName) continue;
+    const prepared = readInstalledArtefact(config, entry, entry.budgets);
+    if (!prepared.ok) return prepared;
+    const { compilerBytes, linearBytes } = memoryOfModule(prepared.value, entry.budgets);
+    taken = { compilerBytes: taken.compilerBytes + compilerBytes, linearBytes: taken.linearBytes + linearBytes };
+  }
+  const room = addModuleMemory(taken, more);
+  return room.ok ? ok(undefined) : tellRefusal(`cannot add module ${quote(moduleName)}: ${room.error}`);
+}
+
+/** The cases beside a component file; undefined for an installed module and standard input. */
+export function defaultCasesPath(operand: string): string | undefined {
+  return operand === "-" || !isModuleFile(operand) ? undefined : join(dirname(operand), "cases.json");
+}
+
+/** An installed module sees only the header fields that its operator named; undefined: no operator did so far. */
+export function onlyNamed(headers: readonly SeenHeader[], names: readonly string[] | undefined): readonly SeenHeader[] {
+  return names === undefined ? headers : headers.filter((header) => names.includes(header.name));
+}
+
+function tellUsage(message: string): { readonly ok: false; readonly error: number } {
+  fail(message);
+  return err(TOOL_EXIT.usage);
+}

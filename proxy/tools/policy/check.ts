@@ -1,0 +1,106 @@
+// `azure-proxy-agent policy check`: is a rule file one that the agent takes, and does it do what it looks like?
+
+import { parseLocalRules } from "../../core/rules/local-rules.ts";
+import { count, wrap } from "../../core/text/text-layout.ts";
+import { parseOptions, readRuleChoices } from "../options.ts";
+import { fail, printJson, printLines, refuseUsage, TOOL_EXIT } from "../output.ts";
+import { checkRules, type Finding } from "./check-rules.ts";
+import { compileRules, type JsonFile, name, readJsonFile } from "./input.ts";
+import { chooseSource, describeSource, findRuleSources, type RuleSource } from "./rule-document.ts";
+
+export const CHECK_USAGE = `azure-proxy-agent policy check [--endpoint NAME] [--mode WORD] [--json] FILE|-
+
+Says whether the agent would take the rules in FILE, where anything is wrong, and what hardly does
+what its author meant. FILE holds an item of the platform, a status with authorizationRules (all of
+its items are checked), a local rule file or a version of an ARM access control profile; which one
+was recognised is said.
+
+  --endpoint NAME   imds (default), wireserver, hostga
+  --mode WORD       look at the rules under this mode: enforce, audit, disabled
+  --json            findings as JSON
+
+Exit codes: 0 the agent takes the rules, 1 an error was found, 2 the file cannot be read, 64 usage
+`;
+
+export function policyCheck(argv: readonly string[]): number {
+  const options = parseOptions(argv, { values: ["--endpoint", "--mode"], flags: ["--json"], operands: [1, 1] });
+  if (!options.ok) return refuseUsage(options.error, CHECK_USAGE);
+  const choices = readRuleChoices(options.value);
+  if (!choices.ok) return refuseUsage(choices.error, CHECK_USAGE);
+  const path = options.value.operands[0] ?? "";
+  const text = readJsonFile(path);
+  if (!text.ok) return fail(text.error);
+  const found = findRuleSources(text.value.value, choices.value);
+  if (!found.ok) return fail(`cannot check ${name(path)}: ${found.error}`);
+  const chosen = choices.value.endpoint === undefined ? found : chooseOne(found.value, choices.value.endpoint);
+  if (!chosen.ok) return fail(`cannot check ${name(path)}: ${chosen.error}`);
+
+  const reports = chosen.value.map((source) => report(source, text.value));
+  if (options.value.has("--json")) printJson({ file: path, rules: reports.map(reportJson) });
+  else printLines(reports.flatMap((each, i) => [...(i === 0 ? [] : [""]), ...renderReport(path, each)]));
+  return reports.some(({ findings }) => findings.some(({ level }) => level === "error")) ? TOOL_EXIT.no : TOOL_EXIT.yes;
+}
+
+function chooseOne(sources: readonly RuleSource[], endpoint: RuleSource["endpoint"]) {
+  const source = chooseSource(sources, endpoint);
+  return source.ok ? { ok: true as const, value: [source.value] } : source;
+}
+
+interface Placed extends Finding {
+  readonly line: number;
+  readonly column: number;
+}
+
+interface Report {
+  readonly source: RuleSource;
+  readonly findings: readonly Placed[];
+  readonly omitted: number;
+  readonly counts: string;
+  readonly policyId: string | undefined;
+}
+
+function report(source: RuleSource, text: JsonFile): Report {
+  const { findings, omitted, rules } = checkRules(source);
+  const compiled = rules === undefined ? undefined : compileRules(rules, source.endpoint);
+  const more: Finding[] = [];
+  if (compiled?.ok === false)
+    more.push({ level: "error", kind: "does-not-compile", pointer: `${source.pointer}/rules`, message: compiled.error });
+  // The agent asks more of a file on the VM than of the platform's rules.
+  const local = source.shape === "local" && !findings.some(({ level }) => level === "error") ? parseLocalRules(text.bytes) : undefined;
+  if (local?.ok === false)
+    more.push({ level: "error", kind: "local-file", pointer: "", message: `the agent refuses it as a local rule file: ${local.error}` });
+  const counts =
+    rules === undefined
+      ? ""
+      : [
+          count(rules.privileges.length, "privilege"),
+          count(rules.roles.length, "role"),
+          count(rules.identities.length, "identity", "identities"),
+          `default ${rules.defaultAccess}`,
+          `mode ${rules.mode}`,
+        ].join(", ");
+  return {
+    source,
+    findings: [...more, ...findings].map((finding) => ({ ...finding, ...text.positionOf(finding.pointer) })),
+    omitted,
+    counts,
+    policyId: compiled?.ok === true ? compiled.value.policy.policyId : undefined,
+  };
+}
+
+function renderReport(path: string, { source, findings, omitted, counts, policyId }: Report): readonly string[] {
+  const lines = [...wrap("", `${name(path)}: ${describeSource(source)}`)];
+  for (const note of source.notes) lines.push(...wrap("  ", note));
+  for (const { level, line, column, pointer, message } of findings)
+    lines.push(...wrap(`  ${level.padEnd(7)} `, `line ${line}, column ${column}, ${pointer === "" ? "/" : pointer}: ${message}`));
+  if (omitted > 0) lines.push(`  and ${count(omitted, "finding")} more`);
+  const errors = findings.filter(({ level }) => level === "error").length;
+  if (errors > 0) lines.push(`  not fine: ${count(errors, "error")}`);
+  else lines.push(...wrap("  fine: ", counts), `  policy id ${policyId ?? ""}`);
+  return lines;
+}
+
+function reportJson({ source, findings, omitted, policyId }: Report): Readonly<Record<string, unknown>> {
+  const { shape, endpoint, pointer, notes } = source;
+  return { shape, endpoint, pointer, notes, findings, omitted, policyId };
+}
