@@ -4,6 +4,7 @@ import type { AuditRecord, Caller, Claims } from "./request/caller.ts";
 import type { CanonicalRequest } from "./request/canonical-request.ts";
 import type { Endpoint } from "./request/endpoint.ts";
 import type { HeaderField, RequestHead, ResponseHead } from "./request/http-message.ts";
+import type { LocalReply } from "./request/replies.ts";
 import type { Result } from "./result.ts";
 import type { Owner } from "./tally/connection-shares.ts";
 
@@ -127,14 +128,6 @@ export interface Policy {
 }
 
 // ---- HTTP -------------------------------------------------------------------------------------------------------
-
-/** An answer made by the agent itself. */
-export interface LocalReply {
-  readonly status: number;
-  readonly headers: readonly HeaderField[];
-  readonly body: Uint8Array;
-  readonly close: boolean;
-}
 
 export type BodyFailure =
   | { readonly kind: "too-large"; readonly limitBytes: number }

@@ -1,10 +1,7 @@
 // Command lines of the policy tools: options with a value, flags, operands. What is not known is refused.
 
-import { ENDPOINTS, type Endpoint } from "../core/request/endpoint.ts";
-import { MODES } from "../core/request/verdict.ts";
 import { err, ok, type Result } from "../core/result.ts";
 import { quote } from "../core/text/text-layout.ts";
-import type { RuleChoices } from "./policy/rule-document.ts";
 
 /** What a tool takes. */
 export interface OptionShape {
@@ -50,16 +47,4 @@ export function parseOptions(argv: readonly string[], shape: OptionShape): Resul
   if (operands.length < least || operands.length > most)
     return err(`found ${operands.length} operands, want ${least === most ? least : `${least} to ${most}`}`);
   return ok({ value: (name) => values.get(name), list: (name) => lists.get(name) ?? [], has: (flag) => flags.has(flag), operands });
-}
-
-/** `--endpoint` and `--mode`. */
-export function readRuleChoices(options: Options): Result<RuleChoices, string> {
-  const endpointText = options.value("--endpoint");
-  const endpoint: Endpoint | undefined = ENDPOINTS.find((known) => known === endpointText?.toLowerCase());
-  if (endpointText !== undefined && endpoint === undefined)
-    return err(`--endpoint wants ${ENDPOINTS.join(", ")}, found ${quote(endpointText)}`);
-  const modeText = options.value("--mode");
-  const mode = MODES.find((known) => known === modeText?.toLowerCase());
-  if (modeText !== undefined && mode === undefined) return err(`--mode wants ${MODES.join(", ")}, found ${quote(modeText)}`);
-  return ok({ endpoint, mode });
 }

@@ -18,10 +18,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { RedirectorOptions } from "../../proxy/adapters/ebpf/attachment.ts";
 import { KernelObjects } from "../../proxy/adapters/ebpf/kernel-objects.ts";
 import { PROGRAMS } from "../../proxy/adapters/ebpf/layout.ts";
 import { Libbpf } from "../../proxy/adapters/ebpf/libbpf.ts";
-import { type AttachedRedirector, openRedirector, type RedirectorOptions } from "../../proxy/adapters/ebpf/redirector.ts";
+import { type AttachedRedirector, openRedirector } from "../../proxy/adapters/ebpf/redirector.ts";
 import { releasePins } from "../../proxy/adapters/ebpf/release.ts";
 import type { Connection } from "../../proxy/core/ports.ts";
 import type { Endpoint } from "../../proxy/core/request/endpoint.ts";

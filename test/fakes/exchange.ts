@@ -1,7 +1,8 @@
 // A client exchange without a network: remembers how it was answered and what was forwarded.
 
-import type { BodyFailure, Exchange, ForwardOutcome, LocalReply, OutboundRequest, Peer } from "../../proxy/core/ports.ts";
+import type { BodyFailure, Exchange, ForwardOutcome, OutboundRequest, Peer } from "../../proxy/core/ports.ts";
 import type { HeaderField, RequestHead } from "../../proxy/core/request/http-message.ts";
+import type { LocalReply } from "../../proxy/core/request/replies.ts";
 import { err, ok, type Result } from "../../proxy/core/result.ts";
 
 export interface FakeRequest {

@@ -2,7 +2,8 @@
 
 import { DEFAULT_HTTP_LIMITS, type HttpLimits } from "../../proxy/adapters/http/limits.ts";
 import { type Listener, startListener } from "../../proxy/adapters/http/listener.ts";
-import type { BodyFailure, Exchange, ForwardOutcome, LocalReply, Peer } from "../../proxy/core/ports.ts";
+import type { BodyFailure, Exchange, ForwardOutcome, Peer } from "../../proxy/core/ports.ts";
+import type { LocalReply } from "../../proxy/core/request/replies.ts";
 import type { Held } from "../../proxy/core/tally/connection-shares.ts";
 
 export interface EngineOptions {

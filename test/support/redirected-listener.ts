@@ -2,7 +2,8 @@
 // kernel kept for it, and clients that ask. It decides nothing; a test compares the answer with what it knows.
 
 import { join } from "node:path";
-import { type AttachedRedirector, openRedirector, type RedirectorOptions } from "../../proxy/adapters/ebpf/redirector.ts";
+import type { RedirectorOptions } from "../../proxy/adapters/ebpf/attachment.ts";
+import { type AttachedRedirector, openRedirector } from "../../proxy/adapters/ebpf/redirector.ts";
 import type { Connection, RedirectCounters } from "../../proxy/core/ports.ts";
 import type { AuditRecord } from "../../proxy/core/request/caller.ts";
 import type { Endpoint } from "../../proxy/core/request/endpoint.ts";

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { RedirectorError } from "../../core/ports.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import type { Ancestor, Attachment, RedirectorOptions } from "./attachment.ts";
 import { openCgroup } from "./cgroup.ts";
 import { FirstRecords } from "./first-records.ts";
 import { readGuarded, writeGuarded } from "./guarded.ts";
@@ -22,45 +23,9 @@ import {
 } from "./layout.ts";
 import { Libbpf, type LoadedObject } from "./libbpf.ts";
 import { type Leftover, linkPin, openPinFolder, pinSet, readLeftovers, removeOthers, repin } from "./pins.ts";
-import type { RedirectorOptions } from "./redirector.ts";
-import { exemptSelf, type Learned, writeFirstSettings } from "./settings.ts";
+import { exemptSelf, writeFirstSettings } from "./settings.ts";
 
 const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
-
-/** What serves connects that an agent of another layout redirected, until they are all accepted. */
-export interface Ancestor {
-  readonly links: readonly number[];
-  readonly records: AncestorRecords;
-}
-
-/** How this agent finds the records of an earlier one. */
-export type AncestorRecords =
-  /** In the storage of accepted sockets, in a map of that agent's own. */
-  | { readonly kind: "accepted"; readonly map: number }
-  | { readonly kind: "first"; readonly records: FirstRecords }
-  | { readonly kind: "unreadable" };
-
-/** Everything in effect, with all descriptors that keep it so. */
-export interface Attachment {
-  readonly libbpf: Libbpf;
-  readonly kernel: KernelObjects;
-  readonly object: LoadedObject;
-  readonly programs: ReadonlyMap<ProgramName, number>;
-  readonly links: Map<ProgramName, number>;
-  readonly maps: MapDescriptors;
-  readonly cgroupFd: number;
-  readonly cgroupId: bigint;
-  readonly cgroupPath: string;
-  readonly learned: Learned;
-  readonly executablesUnpinned: string | undefined;
-  /** Folder of this layout below the pin folder; where pins are, or would be. */
-  readonly place: string;
-  /** Why nothing outlives this process; undefined when it does. */
-  readonly notPinned: string | undefined;
-  readonly takeover: "none" | "same-layout" | "other-layout";
-  readonly guarded: ReadonlySet<Endpoint>;
-  readonly ancestors: readonly Ancestor[];
-}
 
 export function attachPrograms(options: RedirectorOptions): Result<Attachment, RedirectorError> {
   const opened = Libbpf.open();

@@ -13,7 +13,8 @@ import type {
 } from "../../core/ports.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { type Ancestor, type Attachment, attachPrograms, closeDescriptors, detachAll, endAncestor } from "./attach.ts";
+import { attachPrograms, closeDescriptors, detachAll, endAncestor } from "./attach.ts";
+import type { Ancestor, Attachment, RedirectorOptions } from "./attachment.ts";
 import { AUDIT_RECORD_BYTES, decodeAuditRecord, isDirect } from "./audit-record.ts";
 import type { FirstRecords } from "./first-records.ts";
 import { writeGuarded } from "./guarded.ts";
@@ -21,23 +22,6 @@ import { MAX_THROTTLED } from "./layout.ts";
 import { openPinFolder } from "./pins.ts";
 import { exemptNobody } from "./settings.ts";
 import { verifyAttachment, verifyPins } from "./verify.ts";
-
-export interface RedirectorOptions {
-  /** Built by scripts/build-ebpf: `redirect.bpf.o`. */
-  readonly objectFile: string;
-  /** `redirect-nobtf.bpf.o`, for kernels that publish no BTF or do not let us read through it. */
-  readonly objectFileWithoutBtf: string;
-  /** The cgroup below which connects are redirected; the agent must run inside it. */
-  readonly cgroupPath: string;
-  /** Port on 127.0.0.1 that guarded connections are sent to. */
-  readonly listenerPort: number;
-  /** Connects from other network namespaces: true lets them go out unchanged, false refuses them. */
-  readonly passForeignNamespaces: boolean;
-  /** Folder in bpffs for what outlives the process; empty: everything ends with it. */
-  readonly pinFolder: string;
-  /** How long connects that an agent of another layout redirected are served; default {@link ANCESTOR_MS}. */
-  readonly ancestorMs?: number;
-}
 
 /** A redirector that is attached, with what it learned about itself and its predecessor. */
 export interface AttachedRedirector extends Redirector {

@@ -5,7 +5,7 @@ import { closeSync } from "node:fs";
 import { join } from "node:path";
 import type { RedirectFault } from "../../core/ports.ts";
 import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
-import type { Attachment } from "./attach.ts";
+import type { Attachment } from "./attachment.ts";
 import { readGuarded, writeGuarded } from "./guarded.ts";
 import { MAP_NAMES, PROGRAMS, type ProgramName, SETTINGS_BYTES } from "./layout.ts";
 import { linkPin, mapPin, openPinFolder, repin } from "./pins.ts";

@@ -1,8 +1,9 @@
 // One request on a client connection, as the handler sees it: read the body, answer, or forward. Holds the order of these
 // steps; once it has ended it is inert, so a late handler can never write into the next request's answer.
 
-import type { BodyFailure, Exchange, ForwardOutcome, LocalReply, OutboundRequest, Peer } from "../../core/ports.ts";
+import type { BodyFailure, Exchange, ForwardOutcome, OutboundRequest, Peer } from "../../core/ports.ts";
 import type { RequestHead } from "../../core/request/http-message.ts";
+import type { LocalReply } from "../../core/request/replies.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { type BodyDecoder, bodyDecoder } from "./body.ts";
 import { BodyBuffer } from "./body-buffer.ts";

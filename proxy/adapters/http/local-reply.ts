@@ -1,8 +1,8 @@
 // Answers the agent makes itself, as bytes. Adds nothing but the length and what to do with the connection.
 
-import type { LocalReply } from "../../core/ports.ts";
 import type { RequestHead } from "../../core/request/http-message.ts";
 import { reasonPhrase } from "../../core/request/http-status.ts";
+import type { LocalReply } from "../../core/request/replies.ts";
 import { renderField } from "./header-fields.ts";
 
 const FRAMING_NAME = /^(?:connection|content-length|transfer-encoding|keep-alive|trailer)$/i;

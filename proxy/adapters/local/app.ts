@@ -2,9 +2,9 @@
 // socket. A proxied request never comes here; the agent hands over only exact targets of ours, with the few headers that matter.
 
 import { Hono } from "hono";
-import type { LocalReply } from "../../core/ports.ts";
 import type { Caller } from "../../core/request/caller.ts";
 import { headerValue, type RequestHead } from "../../core/request/http-message.ts";
+import type { LocalReply } from "../../core/request/replies.ts";
 import { NAMESPACE_HEADER } from "../../core/status/control-socket.ts";
 import type { AggregateStatus } from "../../core/status/status.ts";
 

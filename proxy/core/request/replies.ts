@@ -1,8 +1,15 @@
 // Answers the agent makes itself. Codes are chosen by what boot clients do with them: 503 is retried by all of them,
 // 502 and 504 are fatal to some and never sent. The text tells the caller little; the log tells the operator why.
 
-import type { LocalReply } from "../ports.ts";
 import type { HeaderField } from "./http-message.ts";
+
+/** An answer made by the agent itself. */
+export interface LocalReply {
+  readonly status: number;
+  readonly headers: readonly HeaderField[];
+  readonly body: Uint8Array;
+  readonly close: boolean;
+}
 
 const JSON_TYPE: HeaderField = ["Content-Type", "application/json; charset=utf-8"];
 

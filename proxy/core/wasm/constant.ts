@@ -1,8 +1,8 @@
 // Constant expressions: initial values of globals, offsets of segments.
 
 import type { ByteReader } from "./byte-reader.ts";
-import type { ModuleDraft } from "./core-module.ts";
 import { F32, F64, FUNCREF, I32, I64 } from "./core-types.ts";
+import type { ModuleDraft } from "./module-draft.ts";
 import { hex, refuse } from "./refuse.ts";
 
 /** Reads one with its `end`; it must leave exactly one value of `wanted`. */

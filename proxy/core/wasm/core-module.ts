@@ -6,7 +6,11 @@ import { readConstant } from "./constant.ts";
 import { LIMITS, type PreparationLimits } from "./core-limits.ts";
 import { readElementSegments } from "./core-segments.ts";
 import {
+  type CoreExport,
+  type CoreImport,
+  type CoreImportType,
   type CoreLimits,
+  type CoreSort,
   type FunctionType,
   type GlobalType,
   I32,
@@ -15,6 +19,7 @@ import {
   readLimits,
   readTableType,
 } from "./core-types.ts";
+import type { ModuleDraft } from "./module-draft.ts";
 import { NameSet, readCoreName, readCustomName } from "./names.ts";
 import { hex, quote, refuse } from "./refuse.ts";
 
@@ -34,21 +39,7 @@ export const SECTION = {
   dataCount: 12,
 } as const;
 
-export type CoreSort = "func" | "table" | "memory" | "global";
 const SORTS: readonly CoreSort[] = ["func", "table", "memory", "global"];
-
-export type CoreImportType =
-  | { readonly sort: "func"; readonly type: FunctionType }
-  | { readonly sort: "table"; readonly limits: CoreLimits }
-  | { readonly sort: "memory"; readonly limits: CoreLimits }
-  | { readonly sort: "global"; readonly global: GlobalType };
-
-export type CoreImport = CoreImportType & { readonly module: string; readonly name: string; readonly offset: number };
-
-export interface CoreExport {
-  readonly sort: CoreSort;
-  readonly index: number;
-}
 
 export interface SectionRange {
   readonly id: number;
@@ -96,29 +87,6 @@ export interface CoreModule {
 const PREAMBLE = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 /** Where a section stands in the order that the format wants. */
 const ORDER: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11];
-
-/** Being read: the same as {@link CoreModule}, growing. */
-export interface ModuleDraft {
-  readonly types: FunctionType[];
-  readonly imports: CoreImport[];
-  readonly functions: FunctionType[];
-  readonly tables: CoreLimits[];
-  readonly memories: CoreLimits[];
-  readonly globals: GlobalType[];
-  readonly exports: Map<string, CoreExport>;
-  readonly declaredFunctions: Set<number>;
-  readonly bodies: { readonly start: number; readonly end: number }[];
-  importedFunctions: number;
-  importedTables: number;
-  importedMemories: number;
-  importedGlobals: number;
-  startFunction: number | undefined;
-  elementSegments: number;
-  elements: number;
-  dataSegments: number;
-  dataBytes: number;
-  dataCount: number | undefined;
-}
 
 /** @param part - the module alone, preamble included */
 export function readCoreModule(part: ByteReader, limits: PreparationLimits): CoreModule {

@@ -5,8 +5,8 @@ import { CompilerMemory } from "./compiler-memory.ts";
 import type { CoreEntity, CoreInstanceEntity } from "./component-entities.ts";
 import type { CoreInstance, CoreItem } from "./component-plan.ts";
 import { LIMITS } from "./core-limits.ts";
-import type { CoreExport, CoreModule } from "./core-module.ts";
-import { type FunctionType, sameFunctionType } from "./core-types.ts";
+import type { CoreModule } from "./core-module.ts";
+import { type CoreExport, type FunctionType, sameFunctionType } from "./core-types.ts";
 import { quote, refuse } from "./refuse.ts";
 
 /** Stands for the instance that holds the walls until it is known whether there is one. */

@@ -3,8 +3,8 @@
 import type { ByteReader } from "./byte-reader.ts";
 import { readConstant } from "./constant.ts";
 import { LIMITS } from "./core-limits.ts";
-import type { ModuleDraft } from "./core-module.ts";
 import { FUNCREF, I32 } from "./core-types.ts";
+import type { ModuleDraft } from "./module-draft.ts";
 import { hex, refuse } from "./refuse.ts";
 
 const PASSIVE_OR_DECLARATIVE = 1;

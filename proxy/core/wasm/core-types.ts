@@ -5,6 +5,21 @@ import type { ByteReader } from "./byte-reader.ts";
 import { LIMITS } from "./core-limits.ts";
 import { hex, refuse } from "./refuse.ts";
 
+export type CoreSort = "func" | "table" | "memory" | "global";
+
+export type CoreImportType =
+  | { readonly sort: "func"; readonly type: FunctionType }
+  | { readonly sort: "table"; readonly limits: CoreLimits }
+  | { readonly sort: "memory"; readonly limits: CoreLimits }
+  | { readonly sort: "global"; readonly global: GlobalType };
+
+export type CoreImport = CoreImportType & { readonly module: string; readonly name: string; readonly offset: number };
+
+export interface CoreExport {
+  readonly sort: CoreSort;
+  readonly index: number;
+}
+
 export const I32 = 0x7f;
 export const I64 = 0x7e;
 export const F32 = 0x7d;

@@ -5,12 +5,11 @@ import { compileComponent } from "../../adapters/policy/component-instance.ts";
 import { startModulePolicy } from "../../adapters/policy/module-policy.ts";
 import { currentPrepared } from "../../adapters/policy/prepared-artefact.ts";
 import { hashOf, readModuleIndex, readModuleObject } from "../../adapters/storage/module-store.ts";
-import { readTrustedKeys, type TrustedKeys } from "../../adapters/storage/trusted-keys.ts";
-import { MAX_SIGNATURE_FILE_BYTES } from "../../core/modules/minisign.ts";
+import { checkStoredSignature } from "../../adapters/storage/stored-signature.ts";
+import { NO_KEYS, readTrustedKeys } from "../../adapters/storage/trusted-keys.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES, renderModuleIndex } from "../../core/modules/module-index.ts";
 import { addModuleMemory, memoryOfModule } from "../../core/modules/module-memory.ts";
-import { checkModuleSignature, type VerifiedSignature } from "../../core/modules/module-signature.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { PreparedComponent } from "../../core/wasm/component-plan.ts";
 import type { LoadModule, ModuleListing } from "./module-chain.ts";
@@ -23,8 +22,6 @@ export interface ModuleFiles {
   readonly owner: number;
   readonly monotonicMs: () => number;
 }
-
-const NO_KEYS: TrustedKeys = { keys: [], troubles: [] };
 
 /** The list as it is on disk; the trusted keys are read only where a signature counts. */
 export function readListing(files: ModuleFiles): Result<ModuleListing, string> {
@@ -64,18 +61,4 @@ function readPrepared(files: ModuleFiles, entry: ModuleEntry): Result<PreparedCo
   if (!artefact.ok) return err(artefact.error.message);
   const { memoryBytes } = entry.budgets;
   return currentPrepared(artefact.value, component.value, memoryBytes, memoryBytes);
-}
-
-/** The signature of an installed module, with the keys trusted now: who signed it; undefined: nobody, where that is allowed. */
-export function checkStoredSignature(
-  { folder, owner, trustedKeysFolder, requireSigned }: Pick<ModuleFiles, "folder" | "owner" | "trustedKeysFolder" | "requireSigned">,
-  { signatureSha256 }: Pick<ModuleEntry, "signatureSha256">,
-  component: Uint8Array,
-): Result<VerifiedSignature | undefined, string> {
-  const file = signatureSha256 === undefined ? undefined : readModuleObject(folder, owner, signatureSha256, MAX_SIGNATURE_FILE_BYTES);
-  if (file !== undefined && !file.ok) return err(file.error.message);
-  const { keys, troubles } = file === undefined ? NO_KEYS : readTrustedKeys(trustedKeysFolder, owner);
-  const checked = checkModuleSignature(component, file?.value, keys, requireSigned);
-  // A key that is there and does not count is the likeliest reason.
-  return checked.ok ? checked : err([checked.error, ...troubles].join("; "));
 }

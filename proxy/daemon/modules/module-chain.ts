@@ -8,8 +8,8 @@ import { FAILED_ANSWER, type ModuleInForce, type ModuleSet } from "../../core/mo
 import type { Log } from "../../core/ports.ts";
 import type { Result } from "../../core/result.ts";
 import type { StatusPart } from "../../core/status/status-part.ts";
-import { type FailureCause, type FailureRecord, makeFailureRecord } from "./module-failures.ts";
-import { reportModules } from "./module-status.ts";
+import { type FailureCause, makeFailureRecord } from "./module-failures.ts";
+import { type KnownModule, type ModulesState, reportModules } from "./module-status.ts";
 
 /** The installed modules as they are on disk right now. */
 export interface ModuleListing {
@@ -42,25 +42,6 @@ export interface ModuleChainPorts {
   readonly log: Log;
   readonly monotonicMs: () => number;
   readonly now: () => Date;
-}
-
-/** A module of the list in force, or of the first list when that cannot be taken whole. */
-export interface KnownModule {
-  readonly entry: ModuleEntry;
-  /** Undefined: disabled. Of a module that could not be loaded, a stand-in that denies. */
-  readonly asked: ModuleInForce | undefined;
-  readonly takes: ModuleMemory;
-  /** Why it could not be loaded. */
-  readonly refusal: string | undefined;
-  readonly failures: FailureRecord;
-}
-
-export interface ModulesState {
-  readonly known: readonly KnownModule[];
-  /** Hash of the list in force; empty before the first. */
-  readonly sha256: string;
-  /** Why the newest list is not in force; undefined when it is. */
-  readonly refusal: string | undefined;
 }
 
 export interface ModuleChain {

@@ -1,9 +1,31 @@
 // What the status says about policy modules: each by name with its state, and the whole as failed when one that is wanted does not
 // do its work. Nothing of requests or settings is told here.
 
+import type { ModuleEntry } from "../../core/modules/module-entry.ts";
+import type { ModuleMemory } from "../../core/modules/module-memory.ts";
+import type { ModuleInForce } from "../../core/modules/policy-chain.ts";
 import { cutMessage } from "../../core/status/status.ts";
 import type { PartReport } from "../../core/status/status-part.ts";
-import type { KnownModule, ModulesState } from "./module-chain.ts";
+import type { FailureRecord } from "./module-failures.ts";
+
+/** A module of the list in force, or of the first list when that cannot be taken whole. */
+export interface KnownModule {
+  readonly entry: ModuleEntry;
+  /** Undefined: disabled. Of a module that could not be loaded, a stand-in that denies. */
+  readonly asked: ModuleInForce | undefined;
+  readonly takes: ModuleMemory;
+  /** Why it could not be loaded. */
+  readonly refusal: string | undefined;
+  readonly failures: FailureRecord;
+}
+
+export interface ModulesState {
+  readonly known: readonly KnownModule[];
+  /** Hash of the list in force; empty before the first. */
+  readonly sha256: string;
+  /** Why the newest list is not in force; undefined when it is. */
+  readonly refusal: string | undefined;
+}
 
 export type ModuleStateWord = "in-force" | "disabled" | "failing" | "not-loaded";
 

@@ -5,12 +5,12 @@ import { AUTHORIZATION_HEADER, endorse, type OutboundBody } from "../../core/cha
 import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import type { ModuleOutcome } from "../../core/modules/module-entry.ts";
 import { type ChainResult, judgeModules } from "../../core/modules/policy-chain.ts";
-import type { BodyFailure, Exchange, LocalReply, OutboundRequest } from "../../core/ports.ts";
+import type { BodyFailure, Exchange, OutboundRequest } from "../../core/ports.ts";
 import { judgeBuiltIn } from "../../core/request/built-in.ts";
 import type { Caller } from "../../core/request/caller.ts";
 import { type CanonicalRequest, canonicalise, METHODS, parseMethod } from "../../core/request/canonical-request.ts";
 import { ENDPOINT_FACTS, MAX_STREAMED_BODY_BYTES } from "../../core/request/endpoint.ts";
-import { refusal, unavailable } from "../../core/request/replies.ts";
+import { type LocalReply, refusal, unavailable } from "../../core/request/replies.ts";
 import { type Permit, permitFor, type Verdict } from "../../core/request/verdict.ts";
 import { unreachable } from "../../core/result.ts";
 import type { TrailDecision } from "../../core/trail/trail-record.ts";

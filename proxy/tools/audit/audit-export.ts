@@ -2,7 +2,7 @@
 
 import { writeSync } from "node:fs";
 import { EXIT } from "../../exit-code.ts";
-import { type AuditOptions, failAudit, readNumber, refuseAuditUsage } from "./commands.ts";
+import { type AuditOptions, failAudit, readNumber, refuseAuditUsage } from "./options.ts";
 import { walkTrail } from "./read-trail.ts";
 import { exportDecision } from "./render-record.ts";
 

@@ -1,8 +1,8 @@
 // `azure-proxy-agent audit tail`: the last decisions of the trail, and with --follow those that come.
 
 import { EXIT } from "../../exit-code.ts";
-import { type AuditOptions, failAudit, readNumber, refuseAuditUsage } from "./commands.ts";
 import { readOn, type TrailPlace } from "./follow-trail.ts";
+import { type AuditOptions, failAudit, readNumber, refuseAuditUsage } from "./options.ts";
 import { walkTrail } from "./read-trail.ts";
 import { renderRecordLine } from "./render-record.ts";
 

@@ -7,7 +7,7 @@ import { escapeForTerminal } from "../../core/text/terminal-text.ts";
 import type { TrailRecord } from "../../core/trail/trail-record.ts";
 import { EXIT } from "../../exit-code.ts";
 import { readLines } from "../input.ts";
-import { type AuditOptions, failAudit, refuseAuditUsage } from "./commands.ts";
+import { type AuditOptions, failAudit, refuseAuditUsage } from "./options.ts";
 import { type TrailExtent, walkTrail } from "./read-trail.ts";
 
 /** A hash that somebody noted; with the number of its record, if they noted that, too. */

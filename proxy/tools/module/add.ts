@@ -25,23 +25,11 @@ import { count, quote } from "../../core/text/text-layout.ts";
 import { readBoundedFile } from "../bounded-file.ts";
 import { type ModuleConfig, readModuleConfig } from "../config-file.ts";
 import { type Options, parseOptions } from "../options.ts";
-import { printJson, printLines, refuseUsage, TOOL_EXIT } from "../output.ts";
+import { printJson, printLines, refuseUsage, TOOL_EXIT, type Told, tellFailure, tellRefusal } from "../output.ts";
 import { name } from "../policy/input.ts";
 import { type CaseTarget, readCaseFile, runModuleCases } from "./cases.ts";
 import { confirmChange } from "./confirm.ts";
-import {
-  checkRoom,
-  compilePrepared,
-  NO_SETTINGS,
-  ownUserId,
-  type Prepared,
-  prepareBytes,
-  readBudgets,
-  readSettings,
-  type Told,
-  tellFailure,
-  tellRefusal,
-} from "./input.ts";
+import { checkRoom, compilePrepared, NO_SETTINGS, ownUserId, type Prepared, prepareBytes, readBudgets, readSettings } from "./input.ts";
 import { type Place, placeModule } from "./module-changes.ts";
 import { tryModuleSettings } from "./module-trial.ts";
 import { exitOf, warn } from "./output.ts";

@@ -3,8 +3,9 @@
 import { dirname, isAbsolute, join } from "node:path";
 import { hashOf } from "../../adapters/storage/module-store.ts";
 import { ok } from "../../core/result.ts";
+import { type Told, tellFailure } from "../output.ts";
 import { name, readJsonFile } from "../policy/input.ts";
-import { onlyNamed, readSettings, type Told, tellFailure, type UsableModule } from "./input.ts";
+import { onlyNamed, readSettings, type UsableModule } from "./input.ts";
 import { type ModuleCaseFile, parseModuleCases, type SettingsSource } from "./module-cases.ts";
 import { TriedModule, tryModuleSettings } from "./module-trial.ts";
 import { type CaseOutcome, judgeCase, judgeSettings, type SettingsOutcome } from "./module-trials.ts";

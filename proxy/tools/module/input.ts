@@ -18,7 +18,6 @@ import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES } from "../
 import { addModuleMemory, type ModuleMemory, memoryOfModule, NO_MODULE_MEMORY } from "../../core/modules/module-memory.ts";
 import type { SeenHeader } from "../../core/modules/policy-question.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { escapeForTerminal } from "../../core/text/terminal-text.ts";
 import { quote } from "../../core/text/text-layout.ts";
 import type { PreparedComponent } from "../../core/wasm/component-plan.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../core/wasm/core-limits.ts";
@@ -27,7 +26,7 @@ import { prepareComponent } from "../../core/wasm/prepare-component.ts";
 import { readBoundedFile } from "../bounded-file.ts";
 import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "../config-file.ts";
 import type { Options } from "../options.ts";
-import { fail, TOOL_EXIT } from "../output.ts";
+import { fail, TOOL_EXIT, type Told, tellFailure, tellRefusal } from "../output.ts";
 import { name } from "../policy/input.ts";
 import { findModule } from "./module-changes.ts";
 
@@ -58,19 +57,6 @@ export interface UsableModule {
   readonly settings: Uint8Array;
   /** Undefined: not installed. */
   readonly entry: ModuleEntry | undefined;
-}
-
-/** The error of a tool: its exit code, told already. */
-export type Told<Value> = Result<Value, number>;
-
-export function tellFailure(message: string): { readonly ok: false; readonly error: number } {
-  return err(fail(message));
-}
-
-/** Told with the exit code for an answer that is no, on one line, however long: it goes into logs and is searched for. */
-export function tellRefusal(message: string): { readonly ok: false; readonly error: number } {
-  process.stderr.write(`azure-proxy-agent: ${escapeForTerminal(message)}\n`);
-  return err(TOOL_EXIT.no);
 }
 
 export function isModuleFile(operand: string): boolean {

@@ -2,6 +2,7 @@
 // component file that is not installed.
 
 import { readModuleObject } from "../../adapters/storage/module-store.ts";
+import { checkStoredSignature } from "../../adapters/storage/stored-signature.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { MAX_COMPONENT_BYTES, MAX_PREPARED_BYTES, MAX_SETTINGS_BYTES } from "../../core/modules/module-index.ts";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -9,7 +10,6 @@ import { count, quote, wrap } from "../../core/text/text-layout.ts";
 import { toMiB } from "../../core/wasm/compiler-memory.ts";
 import { LIMITS } from "../../core/wasm/core-limits.ts";
 import type { ComponentFacts } from "../../core/wasm/describe-component.ts";
-import { checkStoredSignature } from "../../daemon/modules/load-module.ts";
 import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "../config-file.ts";
 import { type Options, parseOptions } from "../options.ts";
 import { printJson, printLines, refuseUsage, TOOL_EXIT } from "../output.ts";

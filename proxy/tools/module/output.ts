@@ -3,8 +3,7 @@
 import type { StoreError } from "../../adapters/storage/module-store.ts";
 import { wrap } from "../../core/text/text-layout.ts";
 import { EXIT } from "../../exit-code.ts";
-import { fail, TOOL_EXIT } from "../output.ts";
-import { tellRefusal } from "./input.ts";
+import { fail, TOOL_EXIT, tellRefusal } from "../output.ts";
 
 /** Said loudly, whatever is printed else: protection gets weaker, or something is doubtful. */
 export function warn(message: string): void {

@@ -2,8 +2,8 @@
 
 import { quote, wrap } from "../../core/text/text-layout.ts";
 import { parseOptions } from "../options.ts";
-import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from "../output.ts";
-import { onlyNamed, readUsableModule, tellRefusal, USABLE_VALUES } from "./input.ts";
+import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT, tellRefusal } from "../output.ts";
+import { onlyNamed, readUsableModule, USABLE_VALUES } from "./input.ts";
 import { standingNotes } from "./module-standing.ts";
 import { TriedModule } from "./module-trial.ts";
 import { QUESTION_LISTS, QUESTION_TEXT, QUESTION_VALUES, readQuestion } from "./question.ts";

@@ -6,7 +6,7 @@ import { SELECTORS } from "../../core/rules/rule-parts.ts";
 import type { Identity, Privilege, RuleSet } from "../../core/rules/rules.ts";
 import { count, quote } from "../../core/text/text-layout.ts";
 import { isInterpreter } from "./callers.ts";
-import type { Finding } from "./check-rules.ts";
+import type { Finding } from "./rule-finding.ts";
 
 /** Below this, default allow leaves most of an endpoint open. */
 const FEW_PRIVILEGES = 10;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { parseRuleItem } from "../../core/rules/rules.ts";
-import { checkRules, type Finding } from "./check-rules.ts";
+import { checkRules } from "./check-rules.ts";
 import { findRuleSources } from "./rule-document.ts";
+import type { Finding } from "./rule-finding.ts";
 
 const CURL = { name: "i", userName: "alice", exePath: "/usr/bin/curl" };
 

@@ -8,22 +8,7 @@ import { parseRuleItem, type RuleSet, type RuleWarning } from "../../core/rules/
 import { quote } from "../../core/text/text-layout.ts";
 import { findEffects } from "./check-effects.ts";
 import { ARM_MEMBERS, type RuleSource } from "./rule-document.ts";
-
-/** `error`: the agent refuses it, or a name leads nowhere. `warning`: it hardly does what its author meant. `note`: good to know. */
-export const FINDING_LEVELS = ["error", "warning", "note"] as const;
-export type FindingLevel = (typeof FINDING_LEVELS)[number];
-
-export interface Finding {
-  readonly level: FindingLevel;
-  /** Stable word. */
-  readonly kind: string;
-  /** JSON pointer into the file. */
-  readonly pointer: string;
-  readonly message: string;
-  /** For what the agent's parser refuses. */
-  readonly found?: string;
-  readonly wanted?: string;
-}
+import { FINDING_LEVELS, type Finding, type FindingLevel } from "./rule-finding.ts";
 
 export interface CheckedRules {
   /** In the order of the file's levels: errors first. */

@@ -2,11 +2,13 @@
 
 import { parseLocalRules } from "../../core/rules/local-rules.ts";
 import { count, wrap } from "../../core/text/text-layout.ts";
-import { parseOptions, readRuleChoices } from "../options.ts";
+import { parseOptions } from "../options.ts";
 import { fail, printJson, printLines, refuseUsage, TOOL_EXIT } from "../output.ts";
-import { checkRules, type Finding } from "./check-rules.ts";
+import { checkRules } from "./check-rules.ts";
 import { compileRules, type JsonFile, name, readJsonFile } from "./input.ts";
+import { readRuleChoices } from "./rule-choices.ts";
 import { chooseSource, describeSource, findRuleSources, type RuleSource } from "./rule-document.ts";
+import type { Finding } from "./rule-finding.ts";
 
 export const CHECK_USAGE = `azure-proxy-agent policy check [--endpoint NAME] [--mode WORD] [--json] FILE|-
 

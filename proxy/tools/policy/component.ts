@@ -6,9 +6,10 @@ import { writeAtomically } from "../../adapters/storage/atomic-write.ts";
 import { ENDPOINT_FACTS, ENDPOINTS } from "../../core/request/endpoint.ts";
 import { count, quote, wrap } from "../../core/text/text-layout.ts";
 import { readBoundedFile } from "../bounded-file.ts";
-import { parseOptions, readRuleChoices } from "../options.ts";
+import { parseOptions } from "../options.ts";
 import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from "../output.ts";
 import { compileRules, loadRules, name } from "./input.ts";
+import { readRuleChoices } from "./rule-choices.ts";
 import { readCarriedRules, renderRuleItem } from "./rule-item.ts";
 
 export const COMPILE_USAGE = `azure-proxy-agent policy compile [--endpoint NAME] [--mode WORD] [--json] RULES -o FILE

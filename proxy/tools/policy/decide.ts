@@ -2,13 +2,14 @@
 
 import { err, ok, type Result } from "../../core/result.ts";
 import { wrap } from "../../core/text/text-layout.ts";
-import { type Options, parseOptions, readRuleChoices } from "../options.ts";
+import { type Options, parseOptions } from "../options.ts";
 import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from "../output.ts";
 import type { DescribedCaller } from "./caller-input.ts";
 import { decideRequest, parseRequestText, type RequestText } from "./decide-request.ts";
 import { explainRequest } from "./explain-request.ts";
 import { type LoadedRules, loadRules, readCaller } from "./input.ts";
 import { decisionJson, explanationJson, renderDecision, renderExplanation } from "./render-explanation.ts";
+import { readRuleChoices } from "./rule-choices.ts";
 
 const OPTIONS_TEXT = `  --rules FILE|-      an item of the platform, a status, a local rule file, an ARM profile version
   --request TEXT      "METHOD TARGET" as in the first line of a request; a target alone means GET

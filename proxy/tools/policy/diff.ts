@@ -1,10 +1,11 @@
 // `azure-proxy-agent policy diff`: which requests two rule sets decide differently, each kind with a witness.
 
-import { parseOptions, readRuleChoices } from "../options.ts";
+import { parseOptions } from "../options.ts";
 import { fail, printJson, printLines, refuseUsage, TOOL_EXIT } from "../output.ts";
 import { DEFAULT_DIFF_LIMITS, diffRules } from "./diff-rules.ts";
 import { loadRules, name } from "./input.ts";
 import { diffJson, renderDiff, settingChanges } from "./render-diff.ts";
+import { readRuleChoices } from "./rule-choices.ts";
 import { describeSource } from "./rule-document.ts";
 
 export const DIFF_USAGE = `azure-proxy-agent policy diff [--endpoint NAME] [--limit N] [--json] OLD NEW

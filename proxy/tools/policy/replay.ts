@@ -2,12 +2,13 @@
 
 import { count, quote, wrap } from "../../core/text/text-layout.ts";
 import { readLines } from "../input.ts";
-import { parseOptions, readRuleChoices } from "../options.ts";
+import { parseOptions } from "../options.ts";
 import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from "../output.ts";
 import { renderCaller } from "./caller-input.ts";
 import { loadRules, name } from "./input.ts";
 import { renderDecision } from "./render-explanation.ts";
 import { type ReplayedLine, readRecordedLine, replayRecorded, SKIP_REASONS, type SkipReason } from "./replay-line.ts";
+import { readRuleChoices } from "./rule-choices.ts";
 
 export const REPLAY_USAGE = `azure-proxy-agent policy replay --rules RULES [OPTION]... FILE|-
 
