@@ -108,7 +108,7 @@ function checkCommands(tree: Tree, path: string, document: Document): readonly F
         if (words[index - 2] === "bun" && words[index - 1] === "run") {
           return Object.hasOwn(scripts, word) ? [] : [{ path, line, words: `"bun run ${word}" is no script of package.json` }];
         }
-        const file = /^(?:\.\/)?((?:scripts|test|dist|debian|proxy|ebpf)\/[\w./-]+)$/.exec(word)?.[1];
+        const file = /^(?:\.\/)?((?:scripts|test|dist|debian|proxy|host-simulator|ebpf)\/[\w./-]+)$/.exec(word)?.[1];
         if (file === undefined || file.startsWith("dist/")) return [];
         if (!tree.exists(file)) return [{ path, line, words: `the command names "${file}", which does not exist` }];
         return index > 0 || tree.isExecutable(file) ? [] : [{ path, line, words: `"${file}" is not executable` }];
