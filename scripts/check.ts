@@ -1,6 +1,8 @@
 // The fast gate: build of the policy engine, format and lint, types, arrows, docs, unit tests. Stops at the first failure.
 // What needs root or a kernel runs through ./scripts/test.
 
+import { UNIT_TESTS } from "./test-folders.ts";
+
 interface Step {
   readonly name: string;
   readonly command: readonly string[];
@@ -14,19 +16,6 @@ const STEPS: readonly Step[] = [
   { name: "types", command: [bin("tsc"), "-p", "."] },
   { name: "arrows", command: [process.execPath, "scripts/check-arrows.ts"] },
   { name: "docs", command: [process.execPath, "scripts/check-docs.ts"] },
-];
-
-/** Folders whose tests need neither root nor a sandbox. */
-const UNIT_TESTS = [
-  "proxy",
-  "policy-wasm",
-  "test/cli",
-  "host-simulator",
-  "test/conformance",
-  "test/policy",
-  "test/policy-modules",
-  "test/monitoring",
-  "scripts",
 ];
 
 const steps = process.argv.includes("--without-tests")

@@ -2,6 +2,7 @@
 // ends with the line "N passed, N failed".
 
 import { Glob } from "bun";
+import { SANDBOX_TESTS, UNIT_TESTS } from "./test-folders.ts";
 
 const ROOT = `${import.meta.dir}/..`;
 
@@ -9,18 +10,6 @@ interface Count {
   readonly passed: number;
   readonly failed: number;
 }
-
-/** Folders whose tests need neither root nor a sandbox. */
-const UNIT_TESTS = [
-  "proxy",
-  "policy-wasm",
-  "scripts",
-  "test/cli",
-  "host-simulator",
-  "test/conformance",
-  "test/policy",
-  "test/policy-modules",
-];
 
 async function runTests(title: string, prefix: readonly string[], files: readonly string[]): Promise<Count> {
   console.log(`== ${title}`);
@@ -68,7 +57,7 @@ async function runDemo(): Promise<Count> {
   return count;
 }
 
-const e2e = [...new Glob("test/e2e/**/*.test.ts").scanSync({ cwd: ROOT })].sort();
+const e2e = SANDBOX_TESTS.flatMap((folder) => [...new Glob(`${folder}/**/*.test.ts`).scanSync({ cwd: ROOT })]).sort();
 const counts = [await runCheck(), await runTests("unit, law and conformance tests", [], UNIT_TESTS)];
 // Each file gets a sandbox of its own, so that one that fails badly cannot disturb the next.
 for (const file of e2e) counts.push(await runTests(file, ["scripts/sandbox"], [file]));
