@@ -2,8 +2,6 @@
 // its own; these keep many of them below what the service may use.
 
 import { err, ok, type Result } from "../result.ts";
-import type { PreparedComponent } from "../wasm/component-plan.ts";
-import { LIMITS } from "../wasm/core-limits.ts";
 import type { ModuleBudgets } from "./module-entry.ts";
 
 /** At most, in bytes. */
@@ -14,13 +12,20 @@ export interface ModuleMemory {
   readonly linearBytes: number;
 }
 
+/** What a prepared component says of itself. */
+export interface MemoryOfComponent {
+  readonly compilerBytes: number;
+  /** How many linear memories it has. */
+  readonly memories: number;
+}
+
 export const NO_MODULE_MEMORY: ModuleMemory = { compilerBytes: 0, linearBytes: 0 };
 
 /** Twice the first is taken while one list of modules replaces another. */
-export const MEMORY_OF_ALL_MODULES: ModuleMemory = { compilerBytes: LIMITS.compilerBytesOfAll, linearBytes: 256 * 1024 * 1024 };
+export const MEMORY_OF_ALL_MODULES: ModuleMemory = { compilerBytes: 160 * 1024 * 1024, linearBytes: 256 * 1024 * 1024 };
 
 export function memoryOfModule(
-  { compilerBytes, memories }: Pick<PreparedComponent, "compilerBytes" | "memories">,
+  { compilerBytes, memories }: MemoryOfComponent,
   { memoryBytes }: Pick<ModuleBudgets, "memoryBytes">,
 ): ModuleMemory {
   return { compilerBytes, linearBytes: memories * memoryBytes };

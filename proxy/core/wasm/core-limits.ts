@@ -44,9 +44,8 @@ export const LIMITS = {
   comparisonsPerBody: 2_000,
   /** All metered core modules together: each head of a loop grows by some twenty bytes. */
   meteredBytes: 32 * 1024 * 1024,
-  /** Memory of the engine's compiler for a component, and for all installed ones together, as `compiler-memory.ts` estimates it. */
+  /** Memory of the engine's compiler for a component, as `compiler-memory.ts` estimates it. */
   compilerBytes: 96 * 1024 * 1024,
-  compilerBytesOfAll: 160 * 1024 * 1024,
 } as const;
 
 export const PAGE_BYTES = 65_536;
