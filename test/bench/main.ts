@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { requireSandbox } from "../support/sandbox.ts";
 import { benchCommands } from "./command-bench.ts";
 import { missedBounds, ratioOf, renderSection, type Section } from "./figures.ts";
+import { benchFlood } from "./flood-bench.ts";
 import { benchFootprint } from "./footprint-bench.ts";
 import { benchMeter } from "./meter-bench.ts";
 import { benchModuleAttack } from "./module-attack-bench.ts";
@@ -21,7 +22,7 @@ import { benchTrail } from "./trail-bench.ts";
 const HELP = `usage: bun run bench [--quick] [--only NAMES] [--json FILE] [--check]
 
   --quick       fewer and shorter rounds, some two minutes
-  --only NAMES  of path, start, footprint, policy, meter, modules, trail, settings; with commas between; settings only when named
+  --only NAMES  of path, start, footprint, policy, meter, modules, trail, flood, settings; with commas between; settings only when named
   --json FILE   write the figures there too
   --check       exit with 1 when a bound is missed
 `;
@@ -35,6 +36,7 @@ const FULL = {
   policy: { rounds: 9, callsPerRound: 10_000 },
   meter: { rounds: 9, callsPerRound: 10_000 },
   attack: { rounds: 1, seconds: 10 },
+  flood: { rounds: 3, seconds: 10 },
   trail: { rounds: 7, seconds: 3 },
   modules: { rounds: 9, callsPerRound: 10_000, attackSeconds: 15, starts: 3 },
   settings: { rounds: 3, idleSeconds: 30, loadSeconds: 3, pollSeconds: 15 },
@@ -47,12 +49,13 @@ const QUICK: typeof FULL = {
   meter: { rounds: 5, callsPerRound: 3_000 },
   modules: { rounds: 5, callsPerRound: 3_000, attackSeconds: 5, starts: 1 },
   attack: { rounds: 1, seconds: 5 },
+  flood: { rounds: 1, seconds: 5 },
   trail: { rounds: 2, seconds: 2 },
   settings: { rounds: 1, idleSeconds: 15, loadSeconds: 2, pollSeconds: 15 },
 };
-const NAMES = ["path", "start", "footprint", "policy", "meter", "modules", "trail", "settings"] as const;
+const NAMES = ["path", "start", "footprint", "policy", "meter", "modules", "trail", "flood", "settings"] as const;
 /** What is measured when nothing is named: all that belongs to the product. Settings take minutes and only tell why they are as they are. */
-const USUAL = ["path", "start", "footprint", "policy", "meter", "modules", "trail"];
+const USUAL = ["path", "start", "footprint", "policy", "meter", "modules", "trail", "flood"];
 
 function readFlags() {
   try {
@@ -118,6 +121,7 @@ try {
   if (flags.only.includes("footprint")) add(...(await benchFootprint(options.footprint, bareServer)));
   if (flags.only.includes("settings")) add(...(await benchSettings(options.settings)));
   if (flags.only.includes("trail")) add(await benchTrail(options.trail));
+  if (flags.only.includes("flood")) add(await benchFlood(options.flood));
   if (flags.only.includes("path")) add(await benchPath(options.path));
 } finally {
   rmSync(folder, { recursive: true, force: true });

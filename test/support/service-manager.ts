@@ -64,8 +64,8 @@ export class ServiceManager implements Disposable {
   }
 
   /** Starts an agent with the socket, as a unit with a socket unit is started. */
-  start(configPath: string, environment: Readonly<Record<string, string>> = {}): AgentProcess {
-    return new AgentProcess(configPath, { socket: this.#socket, environment });
+  start(configPath: string, environment: Readonly<Record<string, string>> = {}, command?: readonly string[]): AgentProcess {
+    return new AgentProcess(configPath, { socket: this.#socket, environment, ...(command === undefined ? {} : { command }) });
   }
 
   [Symbol.dispose](): void {
