@@ -103,6 +103,14 @@ struct {
 	__type(value, __u64);
 } refused_until SEC(".maps");
 
+/* Connections of users other than root in the listener's backlog, by the QUEUE_ indexes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u64);
+} queue SEC(".maps");
+
 /* The record of each accepted socket. The agent reads it by descriptor; it goes with the socket. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -366,13 +374,25 @@ static __always_inline void learn_agent(struct bpf_sock_addr *ctx, struct settin
 	config->exempt_tgid = bpf_get_current_pid_tgid() >> 32;
 }
 
+static __always_inline bool is_queue_full(void)
+{
+	__u32 entered_index = QUEUE_ENTERED, left_index = QUEUE_LEFT;
+	__u64 *entered = bpf_map_lookup_elem(&queue, &entered_index);
+	__u64 *left = bpf_map_lookup_elem(&queue, &left_index);
+
+	return entered && left && (__s64)(*entered - *left) >= MAX_QUEUED_OTHERS;
+}
+
 /* Root's share is never used up by others, and root is never refused for it. */
 static __always_inline bool has_no_share(void)
 {
 	__u32 uid = (__u32)bpf_get_current_uid_gid();
-	__u64 *until = uid ? bpf_map_lookup_elem(&refused_until, &uid) : NULL;
+	__u64 *until;
 
-	return until && bpf_ktime_get_ns() < *until;
+	if (!uid)
+		return false;
+	until = bpf_map_lookup_elem(&refused_until, &uid);
+	return (until && bpf_ktime_get_ns() < *until) || is_queue_full();
 }
 
 static __always_inline void fill_record(struct bpf_sock_addr *ctx, struct audit_record *record, __u64 netns_cookie, __be32 address,
@@ -598,9 +618,10 @@ static __always_inline void bind_record(struct bpf_sock_ops *ctx, struct setting
 		.client_port = bpf_ntohl(ctx->remote_port),
 	};
 	struct bpf_sock *sk = ctx->sk;
+	__u32 uid, entered_index = QUEUE_ENTERED;
 	struct audit_record *record;
+	__u64 *entered;
 	bool redirected;
-	__u32 uid;
 
 	if (ctx->local_port != config->listener_port || !sk)
 		return;
@@ -611,8 +632,12 @@ static __always_inline void bind_record(struct bpf_sock_ops *ctx, struct setting
 		return;
 	uid = record->real_uid;
 	redirected = !(record->flags & RECORD_DIRECT);
-	if (remove_record(&handshake, uid))
-		count(redirected ? COUNT_ACCEPTED : COUNT_ACCEPTED_DIRECT);
+	if (!remove_record(&handshake, uid))
+		return;
+	count(redirected ? COUNT_ACCEPTED : COUNT_ACCEPTED_DIRECT);
+	entered = uid ? bpf_map_lookup_elem(&queue, &entered_index) : NULL;
+	if (entered)
+		__sync_fetch_and_add(entered, 1);
 }
 
 SEC("sockops")

@@ -41,6 +41,14 @@
 #define PENDING_FIRST_BUCKET 2
 #define PENDING_BUCKETS 1024
 
+/*
+ * Connections that wait in the listener's backlog: how many of users other than root went in, counted here, and how many the agent
+ * took out, written by the agent. Others' connects are refused while this many wait, so that root's always have room (backlog 4096).
+ */
+#define QUEUE_ENTERED 0
+#define QUEUE_LEFT 1
+#define MAX_QUEUED_OTHERS 3072
+
 /* Users whose records were refused lately, and users whose connects are refused for a moment. */
 #define MAX_THROTTLED 64
 #define MAX_REFUSED_USERS 1024

@@ -94,6 +94,10 @@ export interface Redirector extends Disposable {
    */
   provesListener(): Promise<Result<void, RedirectorError>>;
   throttledUsers(): readonly ThrottledUser[];
+  /** Tells the kernel that so many connections of users other than root were taken out of the backlog. */
+  tookFromQueue(connections: number): void;
+  /** Tells the kernel how many connections are in the backlog now: corrects what a crash or a new socket left wrong. */
+  settleQueue(waiting: number): void;
   /** Has the kernel refuse this user's connects to the listener and to guarded endpoints for so long. Never root's. */
   refuseConnects(uid: number, durationMs: number): void;
   /** Why the redirect would end with this process; undefined when it is pinned and stays. */

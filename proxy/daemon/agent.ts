@@ -14,7 +14,7 @@ import { makeLocalApp } from "../adapters/local/app.ts";
 import type { LogOutput } from "../adapters/log/lines.ts";
 import { releaseIdleCode, releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { makeIdentify } from "../adapters/proc/identify.ts";
-import { settleListening } from "../adapters/service/listening-socket.ts";
+import { countWaiting, settleListening } from "../adapters/service/listening-socket.ts";
 import { takeNotify } from "../adapters/service/notify.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME, writeStatusFile } from "../adapters/storage/status-file.ts";
@@ -170,7 +170,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const redirect = makeRedirectSwitch(redirector, log, statusChanged, redirector.inherited);
   const check = makeKernelCheck(redirector, redirect.guardedSet, config.pinFolder, redirectorMessage, log, statusChanged);
   statusParts.add(check.part);
-  const crowding = makeCrowding({ redirector, log, changed: statusChanged, monotonicMs });
+  const crowding = makeCrowding({ redirector, waiting: () => countWaiting(socket), log, changed: statusChanged, monotonicMs });
   statusParts.add(crowding.part);
   const ruleFolder = join(dirname(config.latchKeyFolder), "rules");
   makeRuleFolder(ruleFolder);

@@ -375,7 +375,7 @@ describe("T-82: what else may be found", () => {
     expect(recordOf(next, client.connection)).toMatchObject({ processId: client.pid });
     await client.end();
     expect(readdirSync(PINS)).toEqual([NAME]);
-    expect(readdirSync(LAYOUT)).toHaveLength(14);
+    expect(readdirSync(LAYOUT)).toHaveLength(15);
     expect(next.verify(all)).toEqual([]);
   });
 
@@ -505,7 +505,7 @@ describe("T-82: what is undone while the agent runs is noticed and put right", (
     const client = await connectOne();
     expect(recordOf(agent, client.connection)).toMatchObject({ processId: client.pid });
     await client.end();
-    expect(readdirSync(LAYOUT)).toHaveLength(14);
+    expect(readdirSync(LAYOUT)).toHaveLength(15);
   });
 
   test("bpffs unmounted: told, and put right when it is back", () => {

@@ -96,3 +96,20 @@ say([tcp().connect_ex(IMDS), tcp(socket.AF_INET6).connect_ex(("::ffff:169.254.16
   stage.redirector.refuseConnects(65534, 0);
   expect(await connects(65534)).toEqual([[0, 0, 0, 111]]);
 });
+
+test("T-188: users other than root are refused while the backlog is theirs to three quarters; root is not", async () => {
+  using listener = await openDeferredListener();
+  using stage = openStage(["imds"], { listenerPort: listener.port });
+  stage.redirector.settleQueue(3071);
+  const connect = (uid: number) =>
+    python(stage, `os.setresuid(${uid}, ${uid}, ${uid}); s = tcp(); code = s.connect_ex(IMDS); say(code); code or s.send(b"x")`);
+  expect(await connect(65534)).toEqual([0]);
+  await eventually("the connection is in the backlog", () => stage.counters().accepted === 1n);
+  expect(await connect(65533)).toEqual([1]);
+  expect(await connect(0)).toEqual([0]);
+  expect(stage.counters().refusedShare).toBe(1n);
+  stage.redirector.tookFromQueue(1);
+  expect(await connect(65533)).toEqual([0]);
+  stage.redirector.settleQueue(0);
+  expect(await connect(65532)).toEqual([0]);
+});

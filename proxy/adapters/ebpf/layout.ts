@@ -48,6 +48,7 @@ export const MAPS = {
   records: { type: HASH, keyBytes: 32, valueBytes: RECORD_BYTES, maxEntries: 16_384, flags: NO_PREALLOC },
   pending: { type: ARRAY, keyBytes: 4, valueBytes: 8, maxEntries: 1026, flags: 0 },
   throttled: { type: LRU_HASH, keyBytes: 4, valueBytes: 8, maxEntries: MAX_THROTTLED, flags: 0 },
+  queue: { type: ARRAY, keyBytes: 4, valueBytes: 8, maxEntries: 2, flags: 0 },
   refused_until: { type: LRU_HASH, keyBytes: 4, valueBytes: 8, maxEntries: 1024, flags: 0 },
   origins: { type: SK_STORAGE, keyBytes: 4, valueBytes: 144, maxEntries: 0, flags: NO_PREALLOC },
   accepted: { type: SK_STORAGE, keyBytes: 4, valueBytes: RECORD_BYTES, maxEntries: 0, flags: NO_PREALLOC },

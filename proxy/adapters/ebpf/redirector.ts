@@ -38,6 +38,9 @@ export interface AttachedRedirector extends Redirector {
 /** The longest that a connect may go on trying by default (tcp_syn_retries 6), and a little. */
 const ANCESTOR_MS = 130_000;
 
+/** Keys of the map `queue`, as redirect.h numbers them. */
+const QUEUE_ENTERED = new Uint8Array([0, 0, 0, 0]);
+const QUEUE_LEFT = new Uint8Array([1, 0, 0, 0]);
 /** How long a connection to the listener may take to be seen. */
 const PROOF_MS = 200;
 const PROOF_STEP_MS = 2;
@@ -91,6 +94,9 @@ class KernelRedirector implements AttachedRedirector {
   readonly #ancestorTimer: ReturnType<typeof setTimeout> | undefined;
   /** What the counters said when this agent came: they outlive agents. */
   readonly #before: RedirectCounters | undefined;
+  #queueLeft = 0n;
+  readonly #queueLeftValue = new BigInt64Array(1);
+  readonly #queueLeftBytes = new Uint8Array(this.#queueLeftValue.buffer);
   // Reused by every originOf: the hot path allocates nothing but the record it returns. A socket's storage is found by descriptor.
   readonly #descriptor = new Uint32Array(1);
   readonly #key = new Uint8Array(this.#descriptor.buffer);
@@ -189,6 +195,28 @@ class KernelRedirector implements AttachedRedirector {
       kind: "attach-failed",
       message: `the programs do not see what the listening socket accepts: it was made outside of the cgroup "${at.cgroupPath}" that they are attached to; leave "cgroupRoot" out of the config, or run the agent without a socket unit`,
     });
+  }
+
+  tookFromQueue(connections: number): void {
+    this.#queueLeft += BigInt(connections);
+    this.#writeQueueLeft();
+  }
+
+  settleQueue(waiting: number): void {
+    const at = this.#at;
+    if (at === undefined) return;
+    const entered = new BigUint64Array(1);
+    const read = at.libbpf.read(at.maps.queue, QUEUE_ENTERED, new Uint8Array(entered.buffer), "the backlog's count");
+    if (read !== true) return;
+    this.#queueLeft = (entered[0] ?? 0n) - BigInt(waiting);
+    this.#writeQueueLeft();
+  }
+
+  #writeQueueLeft(): void {
+    const at = this.#at;
+    if (at === undefined) return;
+    this.#queueLeftValue[0] = this.#queueLeft;
+    at.libbpf.update(at.maps.queue, QUEUE_LEFT, this.#queueLeftBytes, "the backlog's count");
   }
 
   throttledUsers(): readonly ThrottledUser[] {

@@ -30,6 +30,7 @@ const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
 const TCP_FASTOPEN = 23;
 /** Up to tcpi_sacked, and that. */
+const TCP_INFO_UNACKED = 24;
 const TCP_INFO_SACKED = 28;
 const TCP_INFO_BYTES = 32;
 const LOOPBACK_DEVICE = new TextEncoder().encode("lo\0");
@@ -88,13 +89,23 @@ export function settleListening({ descriptor, backlog }: OpenSocket): readonly s
   return refused;
 }
 
-/** Of a listening socket TCP_INFO tells the largest backlog where it tells segments of others (tcp(7)). */
+/** How many connections wait to be accepted. */
+export function countWaiting({ descriptor }: Pick<OpenSocket, "descriptor">): number {
+  return readQueue(descriptor)?.waiting ?? 0;
+}
+
 function readBacklog(fd: number): number {
+  const found = readQueue(fd)?.backlog ?? 0;
+  return found > 0 ? found : BACKLOG;
+}
+
+/** Of a listening socket TCP_INFO tells its queue and backlog where it tells unacknowledged segments of others (tcp_get_info in the kernel). */
+function readQueue(fd: number): { readonly waiting: number; readonly backlog: number } | undefined {
   const info = new Uint8Array(TCP_INFO_BYTES);
   const size = new Uint32Array([info.byteLength]);
-  const code = openLibc().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, new Uint8Array(size.buffer));
-  const found = new DataView(info.buffer).getUint32(TCP_INFO_SACKED, true);
-  return code === 0 && found > 0 ? found : BACKLOG;
+  if (openLibc().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, new Uint8Array(size.buffer)) !== 0) return undefined;
+  const view = new DataView(info.buffer);
+  return { waiting: view.getUint32(TCP_INFO_UNACKED, true), backlog: view.getUint32(TCP_INFO_SACKED, true) };
 }
 
 /** Binds and listens without accepting: connects wait until somebody does. */

@@ -47,8 +47,13 @@ function setUp(
   let publishFailed = 0n;
   let nowMs = 0;
   const refused: unknown[] = [];
+  let taken = 0;
   const admission = makeAdmission({
-    redirector: { originOf, counters: () => ok({ publishFailed } as RedirectCounters) },
+    redirector: {
+      originOf,
+      tookFromQueue: (connections) => void (taken += connections),
+      counters: () => ok({ publishFailed } as RedirectCounters),
+    },
     identify,
     handle: async (_exchange, lookup) => {
       lookups.push(lookup);
@@ -75,6 +80,7 @@ function setUp(
   return {
     admit,
     refused,
+    taken: () => taken,
     ask,
     askTwice,
     lose: () => {
@@ -155,6 +161,18 @@ describe("admission", () => {
     uid = 1001;
     expect(admitted(admit())).toBe(true);
     expect(refused).toEqual([[1000, true]]);
+  });
+
+  test("T-188: the kernel is told of each connection that left the backlog, refused ones too, but root's and unrecorded ones", () => {
+    let uid = 1000;
+    const { admit, taken } = setUp(() => redirected(record(uid)));
+    for (let n = 0; n < 5; n++) admit();
+    uid = 0;
+    admit();
+    expect(taken()).toBe(5);
+    const unknown = setUp(() => UNRECORDED);
+    unknown.admit();
+    expect(unknown.taken()).toBe(0);
   });
 
   test("T-187: nothing is read about a connection that is refused", () => {

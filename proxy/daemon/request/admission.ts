@@ -14,7 +14,7 @@ import type { CallerLookup } from "./handle-request.ts";
 import { makeIdentifyTurns } from "./identify-turns.ts";
 
 export interface ConnectionPorts {
-  readonly redirector: Pick<Redirector, "originOf" | "counters">;
+  readonly redirector: Pick<Redirector, "originOf" | "counters" | "tookFromQueue">;
   readonly identify: Identify;
   readonly handle: (exchange: Exchange, lookup: CallerLookup) => Promise<void>;
   /** A connection was closed because its owner has its share. */
@@ -30,6 +30,7 @@ export interface ConnectionAdmission {
   readonly shares: Pick<ConnectionShares, "evicted">;
 }
 
+const ROOT = 0;
 /** How long after a record was lost in the kernel an unknown connection is taken for the one that lost it. */
 const LOSS_WINDOW_MS = 5_000;
 
@@ -46,6 +47,7 @@ export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
       const origin: ConnectionOrigin | undefined = read.ok ? read.value : undefined;
       const owner = ownerOf(origin);
       const direct = origin?.kind !== "redirected";
+      if (owner !== ROOT && owner !== "unrecorded") ports.redirector.tookFromQueue(1);
       if (!shares.admit(owner, direct, held)) {
         ports.refused(owner, direct);
         return { kind: "refuse" };

@@ -7,10 +7,16 @@ function setUp() {
   let nowMs = 0;
   let throttled: readonly ThrottledUser[] = [];
   const closed: unknown[] = [];
+  const settled: number[] = [];
   let changes = 0;
   const { log, events } = makeFakeLog();
   const crowding = makeCrowding({
-    redirector: { throttledUsers: () => throttled, refuseConnects: (uid, ms) => void closed.push([uid, ms]) },
+    redirector: {
+      throttledUsers: () => throttled,
+      refuseConnects: (uid, ms) => void closed.push([uid, ms]),
+      settleQueue: (waiting) => void settled.push(waiting),
+    },
+    waiting: () => 7,
     log,
     changed: () => void changes++,
     monotonicMs: () => nowMs,
@@ -18,6 +24,7 @@ function setUp() {
   return {
     crowding,
     closed,
+    settled,
     events,
     changes: () => changes,
     pass: (ms: number) => {
@@ -44,6 +51,12 @@ describe("crowding", () => {
     pass(1);
     crowding.refused(1000);
     expect(closed.at(-1)).toEqual([1000, 200]);
+  });
+
+  test("T-188: what the kernel believes to be in the backlog is put right at the start and with each look", () => {
+    const { crowding, settled } = setUp();
+    crowding.look();
+    expect(settled).toEqual([7, 7]);
   });
 
   test("those of whom the kernel has no record cannot be refused by it", () => {

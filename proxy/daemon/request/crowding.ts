@@ -14,7 +14,9 @@ export interface Crowding {
 }
 
 export interface CrowdingPorts {
-  readonly redirector: Pick<Redirector, "throttledUsers" | "refuseConnects">;
+  readonly redirector: Pick<Redirector, "throttledUsers" | "refuseConnects" | "settleQueue">;
+  /** Connections in the listener's backlog now. */
+  readonly waiting: () => number;
   readonly log: Log;
   readonly changed: () => void;
   readonly monotonicMs: () => number;
@@ -35,6 +37,7 @@ interface Named {
 export function makeCrowding(ports: CrowdingPorts): Crowding {
   const named = new Map<Owner, Named>();
   const { redirector } = ports;
+  redirector.settleQueue(ports.waiting());
   const closedUntilMs = new Map<Owner, number>();
   const before = new Map<number, bigint>(redirector.throttledUsers().map(({ uid, refused }) => [uid, refused]));
 
@@ -65,6 +68,7 @@ export function makeCrowding(ports: CrowdingPorts): Crowding {
       redirector.refuseConnects(owner, CLOSED_MS);
     },
     look() {
+      redirector.settleQueue(ports.waiting());
       const size = named.size;
       forgetOld();
       if (named.size !== size) ports.changed();
