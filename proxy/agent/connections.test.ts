@@ -132,6 +132,14 @@ describe("admission", () => {
     expect([admitted(admit(PEER)), admitted(admit(PEER))]).toEqual([true, false]);
   });
 
+  test("T-159: an admitted connection uses the memory of its real user, an unknown one that of nobody", () => {
+    const ownerOf = (admission: Admission) => (admission.kind === "admit" ? admission.owner : "refused");
+    const root = { ...record(0), effectiveUid: 1000 };
+    const setuid = { ...record(1000), effectiveUid: 0 };
+    const owners = [root, setuid, undefined].map((found) => ownerOf(setUp(() => ok(found)).admit(PEER)));
+    expect(owners).toEqual([0, 1000, undefined]);
+  });
+
   test("direct connections have a small share of their own", () => {
     const { admit } = setUp(() => ok(undefined));
     expect([admitted(admit(PEER)), admitted(admit(PEER))]).toEqual([true, false]);

@@ -43,6 +43,7 @@ export function makeAdmission(ports: ConnectionPorts): (peer: Peer) => Admission
     let asked = false;
     return {
       kind: "admit",
+      owner: found.kind === "identifying" ? found.uid : undefined,
       handle: async (exchange) => {
         const lookup = found.kind === "identifying" ? await found.lookup : found.lookup;
         const again = asked && lookup.kind === "identified";

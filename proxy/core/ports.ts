@@ -139,7 +139,13 @@ export interface Exchange {
 
 /** What the agent decides when a connection arrives. */
 export type Admission =
-  | { readonly kind: "admit"; readonly handle: (exchange: Exchange) => Promise<void>; readonly closed: () => void }
+  | {
+      readonly kind: "admit";
+      /** Real user id of the caller, whose share of the memory the connection uses; undefined: unknown. */
+      readonly owner: number | undefined;
+      readonly handle: (exchange: Exchange) => Promise<void>;
+      readonly closed: () => void;
+    }
   | { readonly kind: "refuse"; readonly reply: LocalReply };
 
 // ---- the agent's own calls to the host --------------------------------------------------------------------------

@@ -9,6 +9,8 @@ export interface EngineOptions {
   readonly limits?: Partial<HttpLimits>;
   readonly handle?: (exchange: Exchange, engine: Engine) => Promise<void>;
   readonly refuse?: LocalReply;
+  /** User id of a connection's caller; unknown without it. */
+  readonly owner?: (peer: Peer) => number | undefined;
 }
 
 export interface Engine extends AsyncDisposable {
@@ -57,11 +59,12 @@ export function startEngine(options: EngineOptions = {}): Engine {
     limits: { ...DEFAULT_HTTP_LIMITS, sweepMs: SWEEP_MS, ...options.limits },
     onError: (where, error) => bugs.push(`${where}: ${error instanceof Error ? error.message : String(error)}`),
     onRefusal: (_peer, status) => refusals.push(status),
-    accept: () => {
+    accept: (peer) => {
       if (options.refuse !== undefined) return { kind: "refuse", reply: options.refuse };
       engine.opened++;
       return {
         kind: "admit",
+        owner: options.owner?.(peer),
         handle: (exchange) => {
           engine.requests.push(`${exchange.head.method} ${exchange.head.target}`);
           return handle(exchange, engine);
