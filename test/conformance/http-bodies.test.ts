@@ -7,6 +7,7 @@ import { connectRaw, type RawPeer, startAnsweringHost, startRawHost } from "../s
 
 const MIB = 1024 * 1024;
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const GET = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n";
 const post = (length: number, ...lines: string[]) =>
   `POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: ${length}\r\n${lines.map((line) => `${line}\r\n`).join("")}\r\n`;
 const postChunked = (...lines: string[]) =>
@@ -74,7 +75,7 @@ describe("buffered bodies", () => {
 
   test("T-53: all bodies together stay within the budget, and its share comes back", async () => {
     await using host = await startAnsweringHost(() => OK);
-    await using engine = startEngine({ hostPort: host.port, limits: { maxBufferedBodyBytes: 700_000 } });
+    await using engine = startEngine({ hostPort: host.port, limits: { maxHeldBytes: 1_100_000, rootReserveBytes: 1 } });
     const holder = await connectRaw(engine.port);
     holder.send(post(600_000));
     holder.send(Buffer.alloc(500_000));
@@ -91,6 +92,25 @@ describe("buffered bodies", () => {
     third.send(Buffer.alloc(400_000));
     await third.until((peer) => statuses(peer.text) === "200");
     third.reset();
+  });
+
+  test("T-159: a half-sent body gives way to another user's, is answered 503, and its memory comes back", async () => {
+    await using host = await startAnsweringHost(() => OK);
+    let owner = 1000;
+    await using engine = startEngine({ hostPort: host.port, owner: () => owner, limits: { maxHeldBytes: 1_100_000, rootReserveBytes: 1 } });
+    const holder = await connectRaw(engine.port);
+    holder.send(post(900_000));
+    holder.send(Buffer.alloc(700_000));
+    await settled(() => engine.listener.heldBytes);
+    owner = 1001;
+    const other = await connectRaw(engine.port);
+    other.send(post(400_000));
+    other.send(Buffer.alloc(400_000));
+    await other.until((peer) => statuses(peer.text) === "200");
+    expect(statuses(await holder.untilEnd())).toBe("503");
+    other.reset();
+    await settled(() => engine.listener.heldBytes);
+    expect(engine.listener.heldBytes).toBe(0);
   });
 
   test("a body that stops coming gets 408, as does one that only drips", async () => {
@@ -216,7 +236,7 @@ describe("streamed bodies", () => {
     client.reset();
   }, 30_000);
 
-  test("chunks are framed anew: extensions and odd sizes end here", async () => {
+  test("chunks are framed anew: extensions and sizes of the client's end here", async () => {
     await using host = await startRawHost(async (connection) => {
       await connection.untilText("0\r\n\r\n");
       connection.send(OK);
@@ -225,7 +245,7 @@ describe("streamed bodies", () => {
     const client = await connectRaw(engine.port);
     client.send(`${postChunked()}0005;ext="x"\r\nhello\r\n0B\r\n big world!\r\n000\r\n\r\n`);
     await client.untilText("\r\n\r\nok");
-    expect(host.connections[0]?.text).toBe(`${postChunked()}5\r\nhello\r\nb\r\n big world!\r\n0\r\n\r\n`);
+    expect(host.connections[0]?.text).toBe(`${postChunked()}10\r\nhello big world!\r\n0\r\n\r\n`);
     client.send(`${post(5)}hello`);
     client.reset();
   });
@@ -385,7 +405,8 @@ describe("big responses", () => {
   }, 15_000);
 
   test("a slow reader of the last response on a connection loses nothing when we close", async () => {
-    const body = Buffer.alloc(2 * MIB, 7);
+    // No more than the kernel takes for a client that does not read: then the engine has nothing left to do but close.
+    const body = Buffer.alloc(96 * 1024, 7);
     await using host = await startRawHost(async (connection) => {
       await connection.untilText("\r\n\r\n");
       connection.send(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`);
@@ -401,4 +422,66 @@ describe("big responses", () => {
     expect(client.receivedBytes).toBeGreaterThan(body.length);
     client.finish();
   }, 10_000);
+});
+
+describe("memory of answers", () => {
+  test("T-158: a reader that hardly reads gives way when another user's needs the memory, and the log can say why", async () => {
+    const large = "a".repeat(8 * MIB);
+    await using host = await startAnsweringHost(() => `HTTP/1.1 200 OK\r\nContent-Length: ${large.length}\r\n\r\n${large}`);
+    let owner = 1000;
+    await using engine = startEngine({ hostPort: host.port, owner: () => owner, limits: { maxHeldBytes: 100_000, rootReserveBytes: 1 } });
+    const slow: RawPeer[] = [];
+    for (let n = 0; n < 12; n++) {
+      const client = await connectRaw(engine.port, "count");
+      client.socket.pause();
+      client.send(GET);
+      slow.push(client);
+    }
+    await settled(() => engine.listener.heldBytes);
+    owner = 1001;
+    const waiting = await connectRaw(engine.port);
+    waiting.send(post(30_000));
+    waiting.send(Buffer.alloc(30_000));
+    await waiting.until((peer) => peer.receivedBytes > 0);
+    expect(statuses(waiting.text)).toBe("200");
+    expect(engine.outcomes).toContainEqual({
+      kind: "broken-midway",
+      status: 200,
+      detail: "no memory left for what the client has not taken",
+    });
+    for (const client of [...slow, waiting]) client.reset();
+    await settled(() => engine.listener.heldBytes);
+    expect([engine.listener.heldBytes, engine.bugs]).toEqual([0, []]);
+  });
+
+  test("a host connection on which part of a request still waits is not used again", async () => {
+    await using host = await startRawHost(async (connection) => {
+      await connection.untilText("\r\n\r\n");
+      connection.socket.pause();
+      connection.send(OK);
+    });
+    await using engine = startEngine({ hostPort: host.port });
+    const client = await connectRaw(engine.port);
+    client.send(post(MAX_TEST_BODY_BYTES));
+    client.send(Buffer.alloc(MAX_TEST_BODY_BYTES));
+    await client.until((peer) => statuses(peer.text) === "200");
+    client.send(GET);
+    await client.until((peer) => statuses(peer.text) === "200+200");
+    expect(host.connections.length).toBe(2);
+    client.reset();
+  });
+
+  test("T-161: an answer in chunks of one byte is unpacked in few writes, trailers included", async () => {
+    const tiny = "1\r\nx\r\n".repeat(100_000);
+    await using host = await startAnsweringHost(
+      () => `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${tiny}0\r\nX-T: ${"y".repeat(8000)}\r\n\r\n`,
+    );
+    await using engine = startEngine({ hostPort: host.port });
+    const client = await connectRaw(engine.port);
+    client.send("GET /x HTTP/1.0\r\nHost: h\r\n\r\n");
+    const text = await client.untilEnd();
+    expect(text.slice(text.indexOf("\r\n\r\n") + 4)).toBe("x".repeat(100_000));
+    await settled(() => engine.listener.heldBytes);
+    expect([engine.listener.heldBytes, engine.bugs]).toEqual([0, []]);
+  });
 });

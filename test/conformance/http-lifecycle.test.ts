@@ -529,7 +529,7 @@ describe("startListener", () => {
       import { startListener } from ${JSON.stringify(new URL("../../proxy/adapters/http/listener.ts", import.meta.url).pathname)};
       import { DEFAULT_HTTP_LIMITS } from ${JSON.stringify(new URL("../../proxy/adapters/http/limits.ts", import.meta.url).pathname)};
       const started = startListener({ hostname: "127.0.0.1", port: 0, descriptor: 3, limits: DEFAULT_HTTP_LIMITS, onError: console.error,
-        accept: () => ({ kind: "admit", closed() {}, handle: async (x) => x.answer({ status: 200, headers: [], body: Buffer.from("inherited"), close: true }) }) });
+        accept: () => ({ kind: "admit", owner: undefined, closed() {}, handle: async (x) => x.answer({ status: 200, headers: [], body: Buffer.from("inherited"), close: true }) }) });
       console.log(started.ok ? "ready" : started.error.message);`;
     const parent = `
 import socket, subprocess, sys, os

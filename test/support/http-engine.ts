@@ -4,7 +4,7 @@ import { DEFAULT_HTTP_LIMITS, type HttpLimits } from "../../proxy/adapters/http/
 import { type Listener, startListener } from "../../proxy/adapters/http/listener.ts";
 import type { BodyFailure, Exchange, ForwardOutcome, Peer } from "../../proxy/core/ports.ts";
 import type { LocalReply } from "../../proxy/core/request/replies.ts";
-import type { Held } from "../../proxy/core/tally/connection-shares.ts";
+import type { Held, Owner } from "../../proxy/core/tally/connection-shares.ts";
 
 export interface EngineOptions {
   readonly hostPort?: number;
@@ -13,6 +13,8 @@ export interface EngineOptions {
   readonly refuse?: boolean;
   /** Gets each connection as those see it who count connections. */
   readonly held?: (held: Held) => void;
+  /** User id of a connection's caller; unrecorded without it. */
+  readonly owner?: (peer: Peer) => Owner;
 }
 
 export interface Engine extends AsyncDisposable {
@@ -61,13 +63,13 @@ export function startEngine(options: EngineOptions = {}): Engine {
     limits: { ...DEFAULT_HTTP_LIMITS, sweepMs: SWEEP_MS, ...options.limits },
     onError: (where, error) => bugs.push(`${where}: ${error instanceof Error ? error.message : String(error)}`),
     onRefusal: (_peer, status) => refusals.push(status),
-    accept: (_connection, held) => {
+    accept: (connection, held) => {
       if (options.refuse === true) return { kind: "refuse" };
       options.held?.(held);
       engine.opened++;
       return {
         kind: "admit",
-        owner: 1000,
+        owner: options.owner?.(connection) ?? "unrecorded",
         handle: (exchange) => {
           engine.requests.push(`${exchange.head.method} ${exchange.head.target}`);
           return handle(exchange, engine);

@@ -5,15 +5,53 @@ import type { BodyFraming } from "../../core/request/http-message.ts";
 import { parseFieldLines } from "./header-fields.ts";
 import { MAX_CHUNK_EXTENSION_BYTES, MAX_CHUNK_EXTENSIONS_BYTES, MAX_CHUNK_SIZE_DIGITS, MAX_TRAILER_BYTES } from "./limits.ts";
 
+const EMPTY = Buffer.alloc(0);
+
 export interface PayloadSink {
   /** Payload is `bytes[start, end)`, never empty. */
   onPayload(bytes: Buffer, start: number, end: number): void;
+}
+
+/** Joins the payload of one feed, so that bodies in tiny chunks cost no more than others: one range stays where it is, several are copied. */
+export class PayloadJoiner implements PayloadSink {
+  #bytes: Buffer = EMPTY;
+  #length = 0;
+  #copied = false;
+
+  onPayload(bytes: Buffer, start: number, end: number): void {
+    if (this.#length === 0) {
+      this.#bytes = bytes.subarray(start, end);
+      this.#length = end - start;
+      return;
+    }
+    if (!this.#copied) {
+      // All payload of one feed fits into as much as was fed.
+      const joined = Buffer.allocUnsafeSlow(bytes.length);
+      this.#bytes.copy(joined);
+      this.#bytes = joined;
+      this.#copied = true;
+    }
+    bytes.copy(this.#bytes, this.#length, start, end);
+    this.#length += end - start;
+  }
+
+  /** The payload since the last call; undefined when there was none. */
+  take(): Buffer | undefined {
+    if (this.#length === 0) return undefined;
+    const payload = this.#bytes.subarray(0, this.#length);
+    this.#bytes = EMPTY;
+    this.#length = 0;
+    this.#copied = false;
+    return payload;
+  }
 }
 
 export interface BodyDecoder {
   readonly status: "reading" | "done" | "malformed";
   /** What is malformed, in words. */
   readonly detail: string;
+  /** Memory it keeps of what it was fed. */
+  readonly heldBytes: number;
   /** Reads `bytes[from, to)`; returns where it stopped: `to`, or the first byte after the body, or the malformed one. */
   feed(bytes: Buffer, from: number, to: number, sink: PayloadSink | undefined): number;
 }
@@ -26,6 +64,7 @@ export function bodyDecoder(framing: BodyFraming): BodyDecoder | undefined {
 
 export class LengthDecoder implements BodyDecoder {
   readonly detail = "";
+  readonly heldBytes = 0;
   #leftBytes: number;
 
   constructor(lengthBytes: number) {
@@ -59,6 +98,7 @@ const CR = 13;
 const LF = 10;
 const TAB = 9;
 const SEMICOLON = 59;
+const SMALLEST_TRAILER_BYTES = 256;
 const MAX_TRAILER_FIELDS = 64;
 /** Fields that would change framing, routing or access after the fact (RFC 9110 6.5.1). */
 const NEVER_A_TRAILER = /^(?:content-length|transfer-encoding|host|connection|keep-alive|trailer|te|upgrade|set-cookie|authorization)$/i;
@@ -77,7 +117,9 @@ export class ChunkDecoder implements BodyDecoder {
   #sizeDigits = 0;
   #extensionBytes = 0;
   #extensionsBytes = 0;
-  #trailer = "";
+  /** As a buffer, not as text that grows: each step of that costs more than the byte. */
+  #trailer: Buffer = EMPTY;
+  #trailerLength = 0;
 
   constructor(trailers: "refuse-trailers" | "allow-trailers") {
     this.#trailersAllowed = trailers === "allow-trailers";
@@ -113,9 +155,18 @@ export class ChunkDecoder implements BodyDecoder {
     return at;
   }
 
+  get heldBytes(): number {
+    return this.#trailer.length;
+  }
+
   /** What of the trailer section has been taken in so far. */
   #heldText(): string {
-    return this.#state === END_LF ? `${this.#trailer}\r` : this.#trailer;
+    const text = this.#trailerText();
+    return this.#state === END_LF ? `${text}\r` : text;
+  }
+
+  #trailerText(): string {
+    return this.#trailer.toString("latin1", 0, this.#trailerLength);
   }
 
   #fail(detail: string): false {
@@ -181,16 +232,22 @@ export class ChunkDecoder implements BodyDecoder {
       return true;
     }
     if (!this.#trailersAllowed) return this.#fail("a trailer section");
-    if (this.#trailer.length >= MAX_TRAILER_BYTES) return this.#fail("the trailer section is too long");
-    this.#trailer += String.fromCharCode(byte);
+    if (this.#trailerLength >= MAX_TRAILER_BYTES) return this.#fail("the trailer section is too long");
+    if (this.#trailerLength === this.#trailer.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(SMALLEST_TRAILER_BYTES, this.#trailer.length * 2));
+      this.#trailer.copy(grown);
+      this.#trailer = grown;
+    }
+    this.#trailer[this.#trailerLength++] = byte;
     this.#state = byte === LF ? TRAILER_LINE_START : TRAILER_LINE;
     return true;
   }
 
   #finish(): boolean {
-    if (this.#trailer !== "") {
-      const fields = parseFieldLines(this.#trailer, 0, MAX_TRAILER_FIELDS);
-      if (!fields.ok || FORBIDDEN_BYTE.test(this.#trailer)) return this.#fail("the trailer section is malformed");
+    if (this.#trailerLength > 0) {
+      const text = this.#trailerText();
+      const fields = parseFieldLines(text, 0, MAX_TRAILER_FIELDS);
+      if (!fields.ok || FORBIDDEN_BYTE.test(text)) return this.#fail("the trailer section is malformed");
       if (fields.value.some(([name]) => NEVER_A_TRAILER.test(name))) return this.#fail("a trailer that must not be one");
     }
     this.status = "done";

@@ -4,9 +4,11 @@
 import type { Admission, Peer } from "../../core/ports.ts";
 import type { ClientLink, EngineContext } from "./context.ts";
 import { ClientExchange } from "./exchange.ts";
+import { headCost } from "./header-fields.ts";
 import { InputBuffer } from "./input-buffer.ts";
 import { MAX_READ_AHEAD_BYTES } from "./limits.ts";
 import { bareReply, renderLocalReply } from "./local-reply.ts";
+import { MemoryAccount } from "./memory-budget.ts";
 import { parseRequestHead, scanRequestHead } from "./request-head.ts";
 import type { Stream, StreamEvents } from "./socket.ts";
 import type { Upstream } from "./upstream.ts";
@@ -22,13 +24,16 @@ type Phase =
   | "lingering"
   | "closed";
 
+const NO_ROOM = "no memory left for this user's connections";
+
 export type Admitted = Extract<Admission, { kind: "admit" }>;
 
 export class ClientConnection implements StreamEvents, ClientLink {
   readonly context: EngineContext;
   readonly stream: Stream;
   readonly peer: Peer;
-  readonly input = new InputBuffer();
+  readonly account: MemoryAccount;
+  readonly input: InputBuffer;
   inputEnded = false;
   upstream: Upstream | undefined;
   upstreamIdleSinceMs = 0;
@@ -41,6 +46,8 @@ export class ClientConnection implements StreamEvents, ClientLink {
   #exchange: ClientExchange | undefined;
   #handlerReturned = true;
   #discardedBytes = 0;
+  /** Counted for the head of the request in progress. */
+  #headBytes = 0;
 
   /** @param admitted - what to do with its requests */
   constructor(context: EngineContext, stream: Stream, peer: Peer, admitted: Admitted, onGone: (connection: ClientConnection) => void) {
@@ -49,6 +56,9 @@ export class ClientConnection implements StreamEvents, ClientLink {
     this.peer = peer;
     this.#admitted = admitted;
     this.#onGone = onGone;
+    this.account = new MemoryAccount(context.budget, admitted.owner, this.#onEvicted);
+    this.input = new InputBuffer(this.account);
+    stream.account = this.account;
     this.#deadlineMs = context.nowMs + context.limits.idleMs;
   }
 
@@ -98,7 +108,10 @@ export class ClientConnection implements StreamEvents, ClientLink {
       return;
     }
     if (this.#phase === "closed") return;
-    this.input.append(bytes);
+    if (!this.input.append(bytes)) {
+      this.account.evict();
+      return;
+    }
     if (this.#phase === "head") this.#readHead();
     else this.#takeInput();
   }
@@ -118,6 +131,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
     this.input.clear();
+    this.account.close();
     // Unregistered first: whatever goes wrong below, the connection is counted out and its owner told.
     this.#onGone(this);
     try {
@@ -181,12 +195,29 @@ export class ClientConnection implements StreamEvents, ClientLink {
       return;
     }
     input.consumeTo(scan.next);
+    if (!this.#holdHead(headCost(head.value.headers, head.value.target))) {
+      this.#refuseHead(503, NO_ROOM);
+      return;
+    }
     this.#headStarted = false;
     this.#served = true;
     this.#phase = "request";
     this.arm(this.context.limits.handlerMs);
     this.#run(new ClientExchange(this, head.value));
   }
+
+  #holdHead(bytes: number): boolean {
+    if (!this.account.resize(this.#headBytes, bytes)) return false;
+    this.#headBytes = bytes;
+    return true;
+  }
+
+  /** Another user's connection needs the memory of this one, or there is none for more. */
+  readonly #onEvicted = (): void => {
+    if (this.#phase === "head") this.#refuseHead(503, NO_ROOM);
+    else if (this.#phase === "request" && this.#exchange !== undefined) this.#exchange.onEvicted();
+    else this.stream.reset();
+  };
 
   #refuseHead(status: number, detail: string): void {
     this.context.onRefusal(this.peer, status, detail);
@@ -248,6 +279,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
 
   #nextRequest(): void {
     this.#exchange = undefined;
+    this.#holdHead(0);
     this.#phase = "head";
     if (this.context.stopping && this.input.length === 0) {
       this.#linger();
@@ -262,6 +294,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
     if (this.#phase === "closed") return;
     this.#phase = "lingering";
     this.#exchange = undefined;
+    this.#holdHead(0);
     this.#dropUpstream();
     this.input.clear();
     const { limits } = this.context;

@@ -2,15 +2,15 @@
 // Types only: they let the request and the connection be read apart from each other.
 
 import type { Peer } from "../../core/ports.ts";
-import type { BodyBudget } from "./body-buffer.ts";
 import type { InputBuffer } from "./input-buffer.ts";
 import type { HttpLimits } from "./limits.ts";
+import type { MemoryAccount, MemoryBudget } from "./memory-budget.ts";
 import type { Connect, ReportBug, Stream } from "./socket.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface EngineContext {
   readonly limits: HttpLimits;
-  readonly budget: BodyBudget;
+  readonly budget: MemoryBudget;
   readonly connect: Connect;
   readonly onError: ReportBug;
   /** A request head was refused before any handler saw it. */
@@ -25,6 +25,8 @@ export interface EngineContext {
 export interface ClientLink {
   readonly context: EngineContext;
   readonly stream: Stream;
+  /** What the connection holds in memory, all of it. */
+  readonly account: MemoryAccount;
   /** Received and not yet consumed: the rest of the body, then the next requests. */
   readonly input: InputBuffer;
   /** The client will send nothing more; it may still read. */

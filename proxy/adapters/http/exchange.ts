@@ -65,7 +65,7 @@ export class ClientExchange implements Exchange, RelayOwner {
       return Promise.resolve(err({ kind: "too-large", limitBytes: maxBytes }));
     this.#bodyTaken = true;
     // A declared length also bounds how far the buffer grows ahead of what has arrived.
-    this.#buffer = new BodyBuffer(this.#link.context.budget, framing.kind === "length" ? framing.lengthBytes : maxBytes);
+    this.#buffer = new BodyBuffer(this.#link.account, framing.kind === "length" ? framing.lengthBytes : maxBytes);
     const { context, stream, input } = this.#link;
     this.#bufferDeadlineMs = context.nowMs + context.limits.bufferedBodyMs;
     this.#state = "reading";
@@ -149,6 +149,13 @@ export class ClientExchange implements Exchange, RelayOwner {
     }
     this.#link.stream.write(renderLocalReply(bareReply(500), this.head, false));
     this.#endRequest(false);
+  }
+
+  /** The memory of this connection is wanted for others, or there is none for more of it. */
+  onEvicted(): void {
+    if (this.#state === "reading") this.#settleBody(err({ kind: "busy" }));
+    else if (this.#state === "forwarding") this.#relay?.onEvicted();
+    else this.#link.abort();
   }
 
   onClientGone(): void {

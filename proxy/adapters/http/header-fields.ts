@@ -98,6 +98,24 @@ export function parseContentLength(value: string): number | undefined {
   return CONTENT_LENGTH.test(value) ? Number(value) : undefined;
 }
 
+/** Of one field in memory: its pair and its two texts. */
+const FIELD_COST_BYTES = 200;
+
+/** Of one parameter of the target: read and decoded, its pair and its texts. */
+const PARAMETER_COST_BYTES = 600;
+const AMPERSAND = 38;
+
+/**
+ * What a head costs in memory while its request or response is in progress, in bytes: each text is kept as received and as sent
+ * on, and what was read of it points into both.
+ */
+export function headCost(fields: readonly HeaderField[], target = ""): number {
+  let bytes = 2 * target.length;
+  for (let at = 0; at < target.length; at++) if (target.charCodeAt(at) === AMPERSAND) bytes += PARAMETER_COST_BYTES;
+  for (const [name, value] of fields) bytes += 2 * (name.length + value.length) + FIELD_COST_BYTES;
+  return bytes;
+}
+
 /** One header line. Throws when the field could end the line early: our own code made it, so that is our bug. */
 export function renderField(name: string, value: string): string {
   if (!TOKEN.test(name) || UNSENDABLE_VALUE.test(value))

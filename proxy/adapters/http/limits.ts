@@ -33,8 +33,13 @@ export interface HttpLimits {
   readonly sweepMs: number;
   /** Client connections at the same time, before {@link connectionCap}. */
   readonly maxConnections: number;
-  /** All buffered request bodies together. More: `busy`. */
-  readonly maxBufferedBodyBytes: number;
+  /**
+   * What is held for all connections together, see memory-budget.ts: bodies, queues, heads, what was read ahead. Users share it max-min: without room, the
+   * largest holder's oldest connection gives way, or a body is `busy`, or a connection ends.
+   */
+  readonly maxHeldBytes: number;
+  /** Of these, what only connections of root may take: enough for its largest body (16 MiB) while that grows, which takes half as much again, and what comes with it. */
+  readonly rootReserveBytes: number;
 }
 
 export const DEFAULT_HTTP_LIMITS: HttpLimits = {
@@ -52,8 +57,13 @@ export const DEFAULT_HTTP_LIMITS: HttpLimits = {
   freshForUnsafeMs: 2_000,
   sweepMs: 1_000,
   maxConnections: 4096,
-  maxBufferedBodyBytes: 64 * MIB,
+  maxHeldBytes: 60 * MIB,
+  rootReserveBytes: 26 * MIB,
 };
+
+// One connection holds at most, in counted bytes: what of two reads the other side has not taken (32 KiB each, the first of the host
+// 64 KiB); of its heads twice MAX_HEAD_BYTES, 200 for each field and 600 for each parameter, and as much again while one arrives; one and a
+// half times its body. All together never hold more than maxHeldBytes, and 4 KiB each that are not counted.
 
 /** Most bytes of a message head, request or response, with its start line. */
 export const MAX_HEAD_BYTES = 64 * KIB;
@@ -69,7 +79,18 @@ export const MAX_TRAILER_BYTES = 8 * KIB;
 /** Informational (1xx) heads before the final one. */
 export const MAX_INTERIM_RESPONSES = 16;
 /** Bytes of later requests that are taken in while one is in progress; then reading stops. */
-export const MAX_READ_AHEAD_BYTES = 64 * KIB;
+export const MAX_READ_AHEAD_BYTES = 16 * KIB;
+
+/**
+ * For the kernel's receive buffer of each connection, both sides; it doubles the number. One read brings at most 32 KiB, the first one
+ * from the host 64 KiB, which the kernel may have taken before the limit was set. Without it the runtime reads 512 KiB at once, and all
+ * of that has to be kept when the other side does not take it.
+ */
+export const RECEIVE_BUFFER_BYTES = 16 * KIB;
+/** So many bytes may be read between two collections of garbage. */
+export const COLLECT_AFTER_BYTES = 32 * MIB;
+/** For the kernel's send buffer of each connection, which it doubles: it would take megabytes for a peer that does not read. */
+export const SEND_BUFFER_BYTES = 64 * KIB;
 
 /** Descriptors kept free for everything that is not a proxied connection: maps, logs, state, our own calls. */
 const RESERVED_DESCRIPTORS = 128;

@@ -5,11 +5,11 @@ import { readFileSync } from "node:fs";
 import type { Admission, Connection, Peer } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { Held } from "../../core/tally/connection-shares.ts";
-import { BodyBudget } from "./body-buffer.ts";
 import { ClientConnection } from "./connection.ts";
 import type { EngineContext } from "./context.ts";
 import { connectionCap, type HttpLimits } from "./limits.ts";
 import { bareReply, renderLocalReply } from "./local-reply.ts";
+import { MemoryBudget } from "./memory-budget.ts";
 import { type ListeningSocket, listenTcp, type Stream, type StreamEvents, tcpConnector } from "./socket.ts";
 
 export interface ListenerOptions {
@@ -33,6 +33,8 @@ export interface ListenerOptions {
 export interface Listener {
   readonly port: number;
   readonly connectionCount: number;
+  /** Memory counted for all connections, in bytes; see {@link HttpLimits.maxHeldBytes}. */
+  readonly heldBytes: number;
   /** Client connections that are taken at once: the configured limit, or less where descriptors are scarce. */
   readonly maxConnections: number;
   /**
@@ -73,7 +75,7 @@ class Place implements Held {
 
 class HttpListener implements Listener, EngineContext {
   readonly limits: HttpLimits;
-  readonly budget: BodyBudget;
+  readonly budget: MemoryBudget;
   readonly connect: EngineContext["connect"];
   readonly onError: EngineContext["onError"];
   readonly onRefusal: EngineContext["onRefusal"];
@@ -92,7 +94,8 @@ class HttpListener implements Listener, EngineContext {
     this.onError = options.onError;
     this.onRefusal = options.onRefusal ?? (() => {});
     this.#cap = connectionCap(options.limits.maxConnections, descriptorLimit());
-    this.budget = new BodyBudget(options.limits.maxBufferedBodyBytes);
+    const { maxHeldBytes, rootReserveBytes } = options.limits;
+    this.budget = new MemoryBudget({ totalBytes: maxHeldBytes, rootReserveBytes }, options.onError);
     this.connect = tcpConnector(Math.min(MAX_PENDING_CONNECTS, this.#cap), options.onError);
   }
 
@@ -106,6 +109,10 @@ class HttpListener implements Listener, EngineContext {
 
   get maxConnections(): number {
     return this.#cap;
+  }
+
+  get heldBytes(): number {
+    return this.budget.takenBytes;
   }
 
   get connectionCount(): number {

@@ -3,8 +3,9 @@
 
 import type { BodyFailure, ForwardOutcome, OutboundRequest, Peer } from "../../core/ports.ts";
 import type { RequestHead, ResponseHead } from "../../core/request/http-message.ts";
-import type { BodyDecoder, PayloadSink } from "./body.ts";
+import { type BodyDecoder, PayloadJoiner } from "./body.ts";
 import type { ClientLink } from "./context.ts";
+import { headCost } from "./header-fields.ts";
 import { renderInterimHead, renderResponseHead } from "./response-render.ts";
 import { Upstream, type UpstreamEvents, type UpstreamFailure } from "./upstream.ts";
 
@@ -27,7 +28,7 @@ const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
 /** Methods that may be sent a second time when a kept connection turns out to be dead (RFC 9110 9.2.2). */
 const IDEMPOTENT: readonly string[] = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"];
 
-export class Relay implements UpstreamEvents, PayloadSink {
+export class Relay implements UpstreamEvents {
   readonly #link: ClientLink;
   readonly #owner: RelayOwner;
   readonly #head: RequestHead;
@@ -41,10 +42,11 @@ export class Relay implements UpstreamEvents, PayloadSink {
   #written = false;
 
   #uploadBytes = 0;
-  #uploadPieces: Buffer[] = [];
+  #joiner: PayloadJoiner | undefined;
   #upstreamBlocked = false;
 
   #response: ResponseHead | undefined;
+  #responseHeldBytes = 0;
   #heldHead: Buffer | undefined;
   #headWritten = false;
   #keep = false;
@@ -90,7 +92,7 @@ export class Relay implements UpstreamEvents, PayloadSink {
     this.#state = "connecting";
     this.#reused = false;
     this.#link.arm(this.#link.context.limits.connectMs);
-    this.#upstream = new Upstream(peer, this.#link.context.connect, this);
+    this.#upstream = new Upstream(peer, this.#link.context.connect, this, this.#link.account);
     this.#link.upstream = this.#upstream;
   }
 
@@ -105,7 +107,8 @@ export class Relay implements UpstreamEvents, PayloadSink {
     this.#written = true;
     if (this.#body !== undefined) {
       this.#state = "uploading";
-      this.#upstreamBlocked = !upstream.write(head);
+      this.#joiner = new PayloadJoiner();
+      this.#upstreamBlocked = !upstream.write(head, true);
       // The body is wanted now; the host's own 100 is swallowed later.
       if (this.#head.expectsContinue && this.#link.input.length === 0) this.#link.stream.write(CONTINUE);
       this.#link.stream.resume();
@@ -115,11 +118,12 @@ export class Relay implements UpstreamEvents, PayloadSink {
     this.#state = "waiting";
     this.#link.arm(limits.firstByteMs);
     const bytes = body.kind === "buffered" ? body.bytes : undefined;
-    if (bytes === undefined || bytes.length === 0) upstream.write(head);
+    // Head and body are counted by the request; they live as long as this connection to the host is used for it.
+    if (bytes === undefined || bytes.length === 0) upstream.write(head, true);
     else if (head.length + bytes.length <= JOIN_BYTES) upstream.write(Buffer.concat([head, bytes]));
     else {
-      upstream.write(head);
-      upstream.write(bytes);
+      upstream.write(head, true);
+      upstream.write(bytes, true);
     }
   }
 
@@ -132,7 +136,9 @@ export class Relay implements UpstreamEvents, PayloadSink {
     if (body === undefined || upstream === undefined || !isReading(body) || this.#upstreamBlocked) return;
     if (this.#state !== "uploading" && this.#state !== "receiving") return;
     const { input, context } = this.#link;
-    if (input.length > 0) input.consumeTo(body.feed(input.bytes, input.start, input.end, this));
+    if (input.length > 0) input.consumeTo(body.feed(input.bytes, input.start, input.end, this.#joiner));
+    const payload = this.#joiner?.take();
+    this.#uploadBytes += payload?.length ?? 0;
     const { status } = body;
     if (status === "malformed") {
       this.#failBody({ kind: "malformed", detail: body.detail });
@@ -147,7 +153,7 @@ export class Relay implements UpstreamEvents, PayloadSink {
       this.#link.abort();
       return;
     }
-    this.#upstreamBlocked = !this.#writePieces(upstream, status === "done");
+    this.#upstreamBlocked = !this.#writePayload(upstream, payload, status === "done");
     if (this.#upstreamBlocked && status === "reading") this.#link.stream.pause();
     if (this.#state !== "uploading") return;
     if (status === "done") {
@@ -158,21 +164,12 @@ export class Relay implements UpstreamEvents, PayloadSink {
     }
   }
 
-  onPayload(bytes: Buffer, start: number, end: number): void {
-    this.#uploadBytes += end - start;
-    const payload = bytes.subarray(start, end);
-    if (this.#head.framing.kind !== "chunked") this.#uploadPieces.push(payload);
-    // Chunks are framed anew: the client's extensions and size spelling end here.
-    else this.#uploadPieces.push(Buffer.from(`${(end - start).toString(16)}\r\n`, "latin1"), payload, CHUNK_END);
-  }
-
-  #writePieces(upstream: Upstream, last: boolean): boolean {
-    const pieces = this.#uploadPieces;
-    if (last && this.#head.framing.kind === "chunked") pieces.push(LAST_CHUNK);
-    if (pieces.length === 0) return true;
-    this.#uploadPieces = [];
-    const [only] = pieces;
-    return upstream.write(pieces.length === 1 && only !== undefined ? only : Buffer.concat(pieces));
+  /** Chunks are framed anew, one for each piece of input: the client's extensions and sizes end here. */
+  #writePayload(upstream: Upstream, payload: Buffer | undefined, last: boolean): boolean {
+    if (this.#head.framing.kind !== "chunked") return payload === undefined || upstream.write(payload);
+    const parts: Buffer[] = payload === undefined ? [] : [chunkStart(payload.length), payload, CHUNK_END];
+    if (last) parts.push(LAST_CHUNK);
+    return parts.length === 0 || upstream.write(Buffer.concat(parts));
   }
 
   #failBody(failure: BodyFailure): void {
@@ -212,6 +209,12 @@ export class Relay implements UpstreamEvents, PayloadSink {
       this.#owner.isBodySettled();
     this.#response = head;
     this.#state = "receiving";
+    const heldBytes = headCost(head.headers);
+    if (!link.account.resize(0, heldBytes)) {
+      this.onEvicted();
+      return "as-received";
+    }
+    this.#responseHeldBytes = heldBytes;
     const shape = { clientMinorVersion: this.#head.minorVersion, close: !this.#keep, dechunk, added: this.#request.addedResponseHeaders };
     // Held until the end of this piece of input: head and first bytes of the body leave in one write, and a response
     // that turns out malformed right away has sent nothing.
@@ -260,7 +263,8 @@ export class Relay implements UpstreamEvents, PayloadSink {
     this.#upstream = undefined;
     if (upstream === undefined) return;
     const uploadDone = this.#body === undefined || this.#body.status === "done";
-    if (reusable && uploadDone && !this.#upstreamBlocked) {
+    // What the host has not taken of this request would keep its memory in use behind the next one.
+    if (reusable && uploadDone && upstream.queuedBytes === 0) {
       upstream.resume();
       this.#link.upstreamIdleSinceMs = this.#link.context.nowMs;
     } else {
@@ -359,6 +363,13 @@ export class Relay implements UpstreamEvents, PayloadSink {
     }
   }
 
+  /** The memory it holds is wanted elsewhere, or there is none for more. */
+  onEvicted(): void {
+    this.#dropUpstream();
+    if (this.#headWritten) this.#breakMidway("no memory left for what the client has not taken");
+    else this.#end({ kind: "body-failed", failure: { kind: "busy" } }, "unanswered");
+  }
+
   #hasMoved(flushedBytes: number): boolean {
     const moved = flushedBytes > this.#flushedBefore;
     this.#flushedBefore = flushedBytes;
@@ -368,9 +379,15 @@ export class Relay implements UpstreamEvents, PayloadSink {
   /** Stops at once without an outcome. True when nothing of the final response has left, so that another answer may. */
   abandon(): boolean {
     this.#state = "ended";
-    this.#heldHead = undefined;
+    this.#release();
     this.#dropUpstream();
     return !this.#headWritten;
+  }
+
+  #release(): void {
+    this.#heldHead = undefined;
+    this.#link.account.resize(this.#responseHeldBytes, 0);
+    this.#responseHeldBytes = 0;
   }
 
   #dropUpstream(): void {
@@ -382,9 +399,13 @@ export class Relay implements UpstreamEvents, PayloadSink {
   #end(outcome: ForwardOutcome, end: RelayEnd): void {
     if (this.#state === "ended") return;
     this.#state = "ended";
-    this.#heldHead = undefined;
+    this.#release();
     this.#owner.onRelayEnd(outcome, end);
   }
+}
+
+function chunkStart(length: number): Buffer {
+  return Buffer.from(`${length.toString(16)}\r\n`, "latin1");
 }
 
 function isReading(body: BodyDecoder): boolean {

@@ -2,10 +2,11 @@
 // It stops for good at the first byte that is not strict HTTP/1.1; it never throws on any bytes.
 
 import type { ResponseHead } from "../../core/request/http-message.ts";
-import { type BodyDecoder, ChunkDecoder, LengthDecoder, type PayloadSink } from "./body.ts";
+import { type BodyDecoder, ChunkDecoder, LengthDecoder, PayloadJoiner } from "./body.ts";
 import { hasBareLineFeed } from "./header-fields.ts";
 import { InputBuffer } from "./input-buffer.ts";
 import { MAX_HEAD_BYTES, MAX_INTERIM_RESPONSES } from "./limits.ts";
+import type { MemoryAccount } from "./memory-budget.ts";
 import { parseResponseHead } from "./response-head.ts";
 
 export interface ResponseSink {
@@ -19,14 +20,26 @@ export interface ResponseSink {
   onMalformed(detail: string): void;
 }
 
-export class ResponseReader implements PayloadSink {
+const NO_ROOM = "no memory left for what the host sends";
+
+export class ResponseReader {
   #sink: ResponseSink | undefined;
   #method = "";
   #head: ResponseHead | undefined;
   #decoder: BodyDecoder | undefined;
   #chunks: ChunkDecoder | undefined;
   #interimCount = 0;
-  readonly #input = new InputBuffer();
+  readonly #account: MemoryAccount | undefined;
+  readonly #input: InputBuffer;
+  readonly #joiner = new PayloadJoiner();
+  /** Counted for what the decoder keeps. */
+  #decoderBytes = 0;
+
+  /** @param account - where what is kept is counted; without room there the response is malformed */
+  constructor(account?: MemoryAccount) {
+    this.#account = account;
+    this.#input = new InputBuffer(account);
+  }
 
   /** Expects one response, to a request with this method. */
   begin(method: string, sink: ResponseSink): void {
@@ -42,13 +55,15 @@ export class ResponseReader implements PayloadSink {
   abandon(): void {
     this.#sink = undefined;
     this.#input.clear();
+    this.#account?.resize(this.#decoderBytes, 0);
+    this.#decoderBytes = 0;
   }
 
   feed(bytes: Buffer): void {
     if (this.#sink === undefined) return;
     if (this.#head === undefined) {
-      this.#input.append(bytes);
-      this.#readHeads();
+      if (this.#input.append(bytes)) this.#readHeads();
+      else this.#fail(NO_ROOM);
       return;
     }
     this.#readBody(this.#head, bytes, 0, bytes.length);
@@ -122,20 +137,31 @@ export class ResponseReader implements PayloadSink {
   #readBody(head: ResponseHead, bytes: Buffer, from: number, to: number): void {
     const decoder = this.#decoder;
     if (decoder === undefined) {
-      this.onPayload(bytes, from, to);
+      this.#pass(bytes, from, to);
       return;
     }
-    const next = decoder.feed(bytes, from, to, this.#chunks === undefined ? this : undefined);
-    if (this.#chunks !== undefined) {
-      if (this.#chunks.passableEnd > from) this.onPayload(bytes, from, this.#chunks.passableEnd);
+    const next = decoder.feed(bytes, from, to, this.#chunks === undefined ? this.#joiner : undefined);
+    if (this.#chunks === undefined) {
+      const payload = this.#joiner.take();
+      if (payload !== undefined) this.#sink?.onBody(payload);
+    } else {
+      if (this.#chunks.passableEnd > from) this.#pass(bytes, from, this.#chunks.passableEnd);
       if (this.#chunks.heldTail !== "") this.#sink?.onBody(Buffer.from(this.#chunks.heldTail, "latin1"));
+    }
+    const { heldBytes } = decoder;
+    if (heldBytes !== this.#decoderBytes && this.#sink !== undefined) {
+      if (this.#account?.resize(this.#decoderBytes, heldBytes) === false) {
+        this.#fail(NO_ROOM);
+        return;
+      }
+      this.#decoderBytes = heldBytes;
     }
     if (decoder.status === "malformed") this.#fail(decoder.detail);
     // More bytes than the response has: nobody asked for them, so they cannot be the next response.
     else if (decoder.status === "done") this.#complete(head.keepAlive && next === to);
   }
 
-  onPayload(bytes: Buffer, start: number, end: number): void {
+  #pass(bytes: Buffer, start: number, end: number): void {
     this.#sink?.onBody(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
   }
 

@@ -1,8 +1,13 @@
 // TCP as the engine sees it: a small stream interface, and its one implementation on Bun's sockets.
-// Owns the write queue, because a Bun socket takes only what the kernel has room for. Knows nothing of HTTP.
+// Owns the write queue, because a Bun socket takes only what the kernel has room for, and bounds what one read brings.
+// Knows nothing of HTTP.
 
 import type { TCPSocketListener } from "bun";
 import type { Connection, Peer } from "../../core/ports.ts";
+import { limitReceiveBuffer, limitSendBuffer } from "../native/socket-options.ts";
+import { COLLECT_AFTER_BYTES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES } from "./limits.ts";
+import type { MemoryAccount } from "./memory-budget.ts";
+import { OutputQueue } from "./output-queue.ts";
 
 /** What the owner of a stream is told. After onClose nothing more comes. */
 export interface StreamEvents {
@@ -22,8 +27,14 @@ export interface Stream {
   readonly queuedBytes: number;
   /** Bytes the kernel has taken; grows while the peer reads, so it tells a slow reader from a dead one. */
   readonly flushedBytes: number;
-  /** Sends or queues. False: stop writing until onDrain (or onClose) comes. `bytes` must not change afterwards. */
-  write(bytes: Uint8Array): boolean;
+  /** Where what is queued is counted; undefined: nowhere. Set it before the first write. */
+  account: MemoryAccount | undefined;
+  /**
+   * Sends or queues. False: stop writing until onDrain (or onClose) comes. `bytes` must not change afterwards.
+   * Without room for what the kernel does not take, the account is evicted and the stream reset.
+   * @param counted - the memory of `bytes` is counted elsewhere for as long as the stream is open
+   */
+  write(bytes: Uint8Array, counted?: boolean): boolean;
   pause(): void;
   resume(): void;
   /** Sends FIN after what is queued; receiving goes on. */
@@ -44,36 +55,64 @@ export interface ConnectAttempt {
   cancel(): void;
 }
 
-export type Connect = (peer: Peer, events: ConnectEvents) => ConnectAttempt;
+/** @param account - of the stream that comes of it */
+export type Connect = (peer: Peer, events: ConnectEvents, account?: MemoryAccount) => ConnectAttempt;
 
 /** Called for what no byte from outside should cause: an exception inside an event. */
 export type ReportBug = (where: string, error: unknown) => void;
 
 type BunSocket = Bun.Socket<BunStream>;
+/** The runtime has it; its types do not. */
+type WithDescriptor = { readonly fd: number };
+
+let readSinceCollection = 0;
+
+/**
+ * Every read leaves a buffer for the garbage collector, which by itself comes only when there is as much of them as all that is in use,
+ * and then not at once. A whole collection takes some milliseconds; partial ones make it worse, because they put whole ones off.
+ */
+function collectAfter(readBytes: number): void {
+  readSinceCollection += readBytes;
+  if (readSinceCollection < COLLECT_AFTER_BYTES) return;
+  readSinceCollection = 0;
+  Bun.gc(true);
+}
+
+/** Where the system refuses, the budget still holds; it is only used up sooner. */
+function limitBuffers({ fd }: WithDescriptor): void {
+  limitReceiveBuffer(fd, RECEIVE_BUFFER_BYTES);
+  limitSendBuffer(fd, SEND_BUFFER_BYTES);
+}
 
 class BunStream implements Stream {
   closed = false;
-  queuedBytes = 0;
   flushedBytes = 0;
+  account: MemoryAccount | undefined;
   readonly #socket: BunSocket;
   #events: StreamEvents;
-  readonly #queue: Uint8Array[] = [];
+  /** Made when the kernel takes less than it is given for the first time. */
+  #queue: OutputQueue | undefined;
   #paused = false;
   #finishing = false;
 
-  constructor(socket: BunSocket, events: StreamEvents) {
+  constructor(socket: BunSocket, events: StreamEvents, account: MemoryAccount | undefined) {
     this.#socket = socket;
     this.#events = events;
+    this.account = account;
+  }
+
+  get queuedBytes(): number {
+    return this.#queue?.length ?? 0;
   }
 
   setEvents(events: StreamEvents): void {
     this.#events = events;
   }
 
-  write(bytes: Uint8Array): boolean {
+  write(bytes: Uint8Array, counted = false): boolean {
     if (this.closed || this.#finishing) return false;
     if (this.queuedBytes > 0) {
-      this.#enqueue(bytes);
+      this.#enqueue(bytes, counted);
       return false;
     }
     const taken = this.#socket.write(bytes);
@@ -81,13 +120,16 @@ class BunStream implements Stream {
     if (taken < 0) return false;
     this.flushedBytes += taken;
     if (taken === bytes.length) return true;
-    this.#enqueue(taken === 0 ? bytes : bytes.subarray(taken));
+    this.#enqueue(taken === 0 ? bytes : bytes.subarray(taken), counted);
     return false;
   }
 
-  #enqueue(bytes: Uint8Array): void {
-    this.#queue.push(bytes);
-    this.queuedBytes += bytes.length;
+  #enqueue(bytes: Uint8Array, counted: boolean): void {
+    this.#queue ??= new OutputQueue(this.account);
+    if (this.#queue.push(bytes, counted)) return;
+    this.account?.evict();
+    // Part of what was to be sent is lost, whatever else the eviction did.
+    this.reset();
   }
 
   pause(): void {
@@ -119,6 +161,7 @@ class BunStream implements Stream {
   // ---- from Bun ----
 
   received(bytes: Buffer): void {
+    collectAfter(bytes.length);
     if (!this.closed) this.#events.onData(bytes);
   }
 
@@ -128,17 +171,15 @@ class BunStream implements Stream {
 
   /** Bun also reports room when nothing waits for it. */
   writable(): void {
-    if (this.closed || this.queuedBytes === 0) return;
-    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+    const queue = this.#queue;
+    if (this.closed || queue === undefined || queue.length === 0) return;
+    for (let next = queue.first; next !== undefined; next = queue.first) {
       const taken = this.#socket.write(next);
       if (taken < 0) return;
       this.flushedBytes += taken;
-      this.queuedBytes -= taken;
-      if (taken < next.length) {
-        if (taken > 0) this.#queue[0] = next.subarray(taken);
-        return;
-      }
-      this.#queue.shift();
+      const whole = taken === next.length;
+      queue.drop(taken);
+      if (!whole) return;
     }
     if (this.#finishing) this.#socket.shutdown();
     else this.#events.onDrain();
@@ -147,8 +188,7 @@ class BunStream implements Stream {
   gone(): void {
     if (this.closed) return;
     this.closed = true;
-    this.#queue.length = 0;
-    this.queuedBytes = 0;
+    this.#queue?.clear();
     this.#events.onClose();
   }
 }
@@ -215,7 +255,7 @@ export function listenTcp(address: ListenAddress, accept: Accept, report: Report
     allowHalfOpen: true,
     socket: {
       open(socket) {
-        const stream = new BunStream(socket, DEAF);
+        const stream = new BunStream(socket, DEAF, undefined);
         socket.data = stream;
         const events = accept(stream, new AcceptedConnection(socket));
         if (events === undefined) return;
@@ -230,6 +270,7 @@ export function listenTcp(address: ListenAddress, accept: Accept, report: Report
       error: (socket, error) => contain(socket, error, "client connection", report),
     },
   }) as TCPSocketListener<BunStream>;
+  limitBuffers(listener as TCPSocketListener<BunStream> & WithDescriptor);
   return { port: listener.port ?? 0, stop: () => listener.stop(false) };
 }
 
@@ -238,10 +279,12 @@ class BunConnectAttempt implements ConnectAttempt {
   events: ConnectEvents | undefined;
   /** Tells the connector that the kernel is done with this attempt, whatever came of it. */
   readonly settled: () => void;
+  readonly account: MemoryAccount | undefined;
 
-  constructor(events: ConnectEvents, settled: () => void) {
+  constructor(events: ConnectEvents, settled: () => void, account: MemoryAccount | undefined) {
     this.events = events;
     this.settled = settled;
+    this.account = account;
   }
 
   cancel(): void {
@@ -259,8 +302,8 @@ export function tcpConnector(maxPending: number, report: ReportBug): Connect {
   const settled = () => {
     pending--;
   };
-  return (peer, events) => {
-    const attempt = new BunConnectAttempt(events, settled);
+  return (peer, events, account) => {
+    const attempt = new BunConnectAttempt(events, settled, account);
     if (pending >= maxPending) {
       queueMicrotask(() => attempt.events?.onConnectFailed(`${pending} connection attempts are under way already`));
       return attempt;
@@ -290,12 +333,14 @@ function openTcp(peer: Peer, attempt: BunConnectAttempt, report: ReportBug): voi
     socket: {
       open(socket) {
         settle();
-        const { events } = attempt;
+        const { events, account } = attempt;
         if (events === undefined) {
           socket.terminate();
           return;
         }
-        socket.data = new BunStream(socket, events);
+        // The agent's own calls have a limit of their own for the whole answer.
+        if (account !== undefined) limitBuffers(socket as BunSocket & WithDescriptor);
+        socket.data = new BunStream(socket, events, account);
         events.onConnect(socket.data);
       },
       data: (socket, bytes) => socket.data?.received(bytes),

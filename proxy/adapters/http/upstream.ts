@@ -3,6 +3,7 @@
 
 import type { Peer } from "../../core/ports.ts";
 import type { ResponseHead } from "../../core/request/http-message.ts";
+import type { MemoryAccount } from "./memory-budget.ts";
 import { ResponseReader, type ResponseSink } from "./response-reader.ts";
 import type { Connect, ConnectAttempt, ConnectEvents, Stream } from "./socket.ts";
 
@@ -34,17 +35,23 @@ export class Upstream implements ConnectEvents, ResponseSink {
   #stream: Stream | undefined;
   #attempt: ConnectAttempt | undefined;
   #events: UpstreamEvents | undefined;
-  readonly #reader = new ResponseReader();
+  readonly #reader: ResponseReader;
 
-  /** Starts to connect; `events` belongs to the first request. */
-  constructor(peer: Peer, connect: Connect, events: UpstreamEvents) {
+  /** Starts to connect; `events` belongs to the first request. @param account - of the client connection it belongs to */
+  constructor(peer: Peer, connect: Connect, events: UpstreamEvents, account: MemoryAccount) {
     this.peer = peer;
     this.#events = events;
-    this.#attempt = connect(peer, this);
+    this.#reader = new ResponseReader(account);
+    this.#attempt = connect(peer, this, account);
   }
 
   get flushedBytes(): number {
     return this.#stream?.flushedBytes ?? 0;
+  }
+
+  /** Bytes of requests that the host has not taken yet. */
+  get queuedBytes(): number {
+    return this.#stream?.queuedBytes ?? 0;
   }
 
   /** Announces a request; write() what it consists of afterwards. */
@@ -54,8 +61,9 @@ export class Upstream implements ConnectEvents, ResponseSink {
     this.#reader.begin(method, this);
   }
 
-  write(bytes: Uint8Array): boolean {
-    return this.#stream?.write(bytes) ?? false;
+  /** @param counted - as in {@link Stream.write} */
+  write(bytes: Uint8Array, counted = false): boolean {
+    return this.#stream?.write(bytes, counted) ?? false;
   }
 
   pause(): void {

@@ -104,3 +104,20 @@ describe("canonicalise", () => {
     10_000,
   );
 });
+
+test("T-162: rendering looks at each parameter a few times, however many there are, and keeps the order of equal names", () => {
+  let looks = 0;
+  const count = 4_000;
+  const query = Array.from({ length: count }, (_, n) => ({
+    get name() {
+      looks++;
+      return `p${(n * 7919) % 2_000}`;
+    },
+    value: String(n),
+  }));
+  const rendered = renderCanonical({ segments: ["x"], trailingSlash: false, query });
+  const pairs = rendered.slice(3).split("&");
+  expect(pairs.slice(0, 3)).toEqual(["p0=0", "p0=2000", `p1=${pairs[2]?.slice(3)}`]);
+  expect(pairs.length).toBe(count);
+  expect(looks).toBeLessThan(count * 4 * Math.ceil(Math.log2(count)));
+});

@@ -101,8 +101,8 @@ export function decodeQueryComponent(raw: string): Result<string, CanonicalError
 export function renderCanonical(request: Pick<CanonicalRequest, "segments" | "trailingSlash" | "query">): string {
   const path = `/${request.segments.map((segment) => escapeWith(segment, PATH_ESCAPED)).join("/")}${request.trailingSlash ? "/" : ""}`;
   if (request.query.length === 0) return path;
-  const names = [...new Set(request.query.map((pair) => pair.name))].sort();
-  const pairs = names.flatMap((name) => request.query.filter((pair) => pair.name === name));
+  // Stable: equal names keep their order. One sort, because callers choose how many parameters there are.
+  const pairs = [...request.query].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   return `${path}?${pairs.map((pair) => `${escapeWith(pair.name, QUERY_ESCAPED)}=${escapeWith(pair.value, QUERY_ESCAPED)}`).join("&")}`;
 }
 

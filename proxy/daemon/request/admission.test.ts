@@ -154,6 +154,14 @@ describe("admission", () => {
     expect([admitted(admit()), admitted(admit())]).toEqual([true, false]);
   });
 
+  test("T-159: an admitted connection uses the memory of its real user, an unrecorded one that of all who are unrecorded", () => {
+    const ownerOf = (admission: Admission) => (admission.kind === "admit" ? admission.owner : "refused");
+    const root = { ...record(0), effectiveUid: 1000 };
+    const setuid = { ...record(1000), effectiveUid: 0 };
+    const owners = [redirected(root), redirected(setuid), DIRECT, UNRECORDED].map((origin) => ownerOf(setUp(() => origin).admit()));
+    expect(owners).toEqual([0, 1000, 1000, "unrecorded"]);
+  });
+
   test("direct connections have a small share of their own, by user", () => {
     let uid = 1000;
     const { admit, refused } = setUp(() => ok({ kind: "direct", realUid: uid }));
