@@ -1,18 +1,60 @@
-// How the module commands speak beyond what policy tools do: warnings, and exit codes of the store.
+// How the module commands speak beyond what policy tools do: warnings, and errors as values until a command ends with one. Only
+// {@link tell} writes an error and turns it into an exit code.
 
 import type { StoreError } from "../../adapters/storage/module-store.ts";
+import { err, type Result } from "../../core/result.ts";
+import { escapeForTerminal } from "../../core/text/terminal-text.ts";
 import { wrap } from "../../core/text/text-layout.ts";
 import { EXIT } from "../../exit-code.ts";
-import { fail, TOOL_EXIT, tellRefusal } from "../output.ts";
+import { fail, refuseUsage, TOOL_EXIT } from "../output.ts";
+
+/** Why a module command ends without having done it. */
+export interface ToolError {
+  /** `refused`: the answer is no. `failed`: it could not be found out. `busy`: another command is at it. */
+  readonly kind: "refused" | "failed" | "usage" | "config" | "busy";
+  readonly message: string;
+  /** The command's usage, to be shown with the message. */
+  readonly usage?: string;
+  /** Lines that say more, shown before the message. */
+  readonly details?: readonly string[];
+}
+
+/** What a step of a command came to. */
+export type Tool<Value> = Result<Value, ToolError>;
+
+type Failed = { readonly ok: false; readonly error: ToolError };
+
+export function failed(message: string): Failed {
+  return err({ kind: "failed", message });
+}
+
+export function refused(message: string, details: readonly string[] = []): Failed {
+  return err({ kind: "refused", message, details });
+}
+
+/** @param usage - shown with the message */
+export function misused(message: string, usage?: string): Failed {
+  return err({ kind: "usage", message, ...(usage === undefined ? {} : { usage }) });
+}
+
+export function fromStore({ kind, message }: StoreError): Failed {
+  return err({ kind: kind === "refused" || kind === "busy" ? kind : "failed", message });
+}
+
+/** Writes the error for people. @returns the exit code that says the same */
+export function tell({ kind, message, usage, details = [] }: ToolError): number {
+  if (details.length > 0) process.stderr.write(`${details.join("\n")}\n`);
+  if (kind === "refused") {
+    // On one line, however long: it goes into logs and is searched for.
+    process.stderr.write(`azure-proxy-agent: ${escapeForTerminal(message)}\n`);
+    return TOOL_EXIT.no;
+  }
+  if (usage !== undefined) return refuseUsage(message, usage);
+  fail(message);
+  return { failed: TOOL_EXIT.failed, usage: TOOL_EXIT.usage, config: EXIT.config, busy: EXIT.temporary }[kind];
+}
 
 /** Said loudly, whatever is printed else: protection gets weaker, or something is doubtful. */
 export function warn(message: string): void {
   process.stderr.write(`${wrap("warning: ", message).join("\n")}\n`);
-}
-
-/** Tells the error and gives its exit code. */
-export function exitOf({ kind, message }: StoreError): number {
-  if (kind === "refused") return tellRefusal(message).error;
-  fail(message);
-  return kind === "busy" ? EXIT.temporary : TOOL_EXIT.failed;
 }
