@@ -37,9 +37,13 @@ function inputs(): string[] {
     .filter((name) => name.endsWith(".ts"))
     .sort()
     .map((name) => join(ENGINE, name));
-  const tools = ["policy-wasm/sdk/bindings/as/abi.ts", "scripts/build-policy.ts", "proxy/core/wasm/wasm-binary.ts", "bun.lock"].map(
-    (path) => join(ROOT, path),
-  );
+  const tools = [
+    "policy-wasm/sdk/bindings/as/abi.ts",
+    "scripts/build-policy.ts",
+    "proxy/core/wasm/wasm-binary.ts",
+    ...["sections", "byte-reader", "byte-writer"].map((name) => `proxy/core/wasm/${name}.ts`),
+    "bun.lock",
+  ].map((path) => join(ROOT, path));
   return [...engine, WIT, ...tools, ...templateInputs()];
 }
 

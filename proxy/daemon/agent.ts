@@ -24,6 +24,7 @@ import type { Log, RedirectCounters, Redirector } from "../core/ports.ts";
 import { ENDPOINTS } from "../core/request/endpoint.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../core/request/listener-address.ts";
 import { err, ok, type Result } from "../core/result.ts";
+import { describeDefect } from "../core/thrown.ts";
 import { startControlService } from "./life/control-service.ts";
 import { makeProvisionedTags } from "./life/provisioned-tags.ts";
 import { makeProvisioning } from "./life/provisioning.ts";
@@ -319,8 +320,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       metrics.countMalformedHead();
       lines.headRefused(peer, responseStatus, detail);
     },
-    onError: (where, error) =>
-      log.error("internal-error", { where, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+    onError: (where, error) => log.error("internal-error", { where, message: describeDefect(error) }),
   });
   if (!listening.ok) {
     stopping = true;

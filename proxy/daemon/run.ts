@@ -6,6 +6,7 @@ import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
 import { findConfig } from "../adapters/storage/find-config.ts";
 import { type Config, parseConfig, renderConfigError } from "../core/config.ts";
 import { err, type Result } from "../core/result.ts";
+import { describeDefect, describeError } from "../core/thrown.ts";
 import { EXIT } from "../exit-code.ts";
 import { type RunningAgent, startAgent } from "./agent.ts";
 import { whenEnterIsPressed } from "./console.ts";
@@ -46,7 +47,7 @@ export async function run(version: string, configPath: string | undefined, isCon
   process.on("unhandledRejection", (reason) =>
     log.error("internal-error", {
       where: "unhandled rejection",
-      message: reason instanceof Error ? (reason.stack ?? reason.message) : String(reason),
+      message: describeDefect(reason),
     }),
   );
 
@@ -74,9 +75,7 @@ export async function run(version: string, configPath: string | undefined, isCon
     addLogOutput: logs.add,
     logLinesDropped: logs.dropped,
     runId: randomBytes(4).toString("hex"),
-  }).catch((error: unknown) =>
-    err({ kind: "defect" as const, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
-  );
+  }).catch((error: unknown) => err({ kind: "defect" as const, message: describeDefect(error) }));
   if (!started.ok) {
     // Closed is right, but somebody must know.
     if (started.error.kind !== "held" && isRedirectLeft(loaded.config.pinFolder))
@@ -103,7 +102,7 @@ function loadConfig(path: string): { readonly config: Config; readonly unknownKe
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    process.stderr.write(`azure-proxy-agent: cannot read config "${path}": ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`azure-proxy-agent: cannot read config "${path}": ${describeError(error)}\n`);
     return undefined;
   }
   const parsed = parseConfig(text, process.env);

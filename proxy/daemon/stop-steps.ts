@@ -2,6 +2,7 @@
 // and an agent that never ends leaves callers waiting at a door that nobody opens.
 
 import type { Log } from "../core/ports.ts";
+import { describeDefect } from "../core/thrown.ts";
 
 export interface StopStep {
   readonly what: string;
@@ -21,7 +22,7 @@ export async function runStopSteps(steps: readonly StopStep[], log: Log, limitMs
     } catch (error) {
       log.error("internal-error", {
         where: `stop, ${what}`,
-        message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        message: describeDefect(error),
       });
     }
     clearTimeout(timer);

@@ -3,6 +3,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { err, ok, type Result } from "../core/result.ts";
+import { describeError, errorCode } from "../core/thrown.ts";
 
 const CHUNK_BYTES = 64 * 1024;
 
@@ -58,12 +59,12 @@ export function isFolder(path: string): boolean {
 }
 
 /** Bytes read; 0 at the end. A descriptor that somebody made non-blocking is asked again. */
-function readChunk(descriptor: number, chunk: Uint8Array): number {
+export function readChunk(descriptor: number, chunk: Uint8Array): number {
   for (;;) {
     try {
       return readSync(descriptor, chunk, 0, chunk.length, null);
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      const code = errorCode(error);
       if (code === "EOF") return 0;
       if (code !== "EAGAIN" && code !== "EINTR") throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
@@ -72,8 +73,8 @@ function readChunk(descriptor: number, chunk: Uint8Array): number {
 }
 
 function describe(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const code = errorCode(error);
   if (code === "ENOENT") return "no such file";
   if (code === "EACCES") return "permission denied";
-  return error instanceof Error ? error.message : String(error);
+  return describeError(error);
 }

@@ -6,10 +6,10 @@ import { findConfig } from "../adapters/storage/find-config.ts";
 import { defaultModuleFolder } from "../adapters/storage/module-store.ts";
 import { parseConfig, renderConfigError } from "../core/config.ts";
 import { type ChosenBudgets, DEFAULT_BUDGETS } from "../core/modules/module-budgets.ts";
-import { err, ok, type Result } from "../core/result.ts";
-import { EXIT } from "../exit-code.ts";
+import { err, ok } from "../core/result.ts";
+import { describeError } from "../core/thrown.ts";
 import type { Options } from "./options.ts";
-import { fail } from "./output.ts";
+import type { Tool } from "./output.ts";
 
 export interface ModuleConfig {
   readonly folder: string;
@@ -19,21 +19,17 @@ export interface ModuleConfig {
   readonly budgets: ChosenBudgets;
 }
 
-/** Reads the config that `--config` names, or the agent's own. The error is the exit code, told already. */
-export function readModuleConfig(options: Options): Result<ModuleConfig, number> {
+/** Reads the config that `--config` names, or the agent's own. */
+export function readModuleConfig(options: Options): Tool<ModuleConfig> {
   const path = options.value("--config") ?? findConfig();
   let text: string;
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    fail(`cannot read config "${path}": ${error instanceof Error ? error.message : String(error)}`);
-    return err(EXIT.config);
+    return err({ kind: "config", message: `cannot read config "${path}": ${describeError(error)}` });
   }
   const parsed = parseConfig(text, process.env);
-  if (!parsed.ok) {
-    fail(renderConfigError(path, parsed.error));
-    return err(EXIT.config);
-  }
+  if (!parsed.ok) return err({ kind: "config", message: renderConfigError(path, parsed.error) });
   const { moduleFolder, latchKeyFolder, statusFolder, trustedKeysFolder, requireSignedModules, moduleBudgets } = parsed.value.config;
   return ok({
     folder: moduleFolder ?? defaultModuleFolder(latchKeyFolder),
@@ -45,7 +41,7 @@ export function readModuleConfig(options: Options): Result<ModuleConfig, number>
 }
 
 /** For tools that work on a file alone: where there is no config, the built-in budgets are the ones. */
-export function readDefaultBudgets(options: Options): Result<ChosenBudgets, number> {
+export function readDefaultBudgets(options: Options): Tool<ChosenBudgets> {
   if (options.value("--config") === undefined && !existsSync(findConfig())) return ok(DEFAULT_BUDGETS);
   const config = readModuleConfig(options);
   return config.ok ? ok(config.value.budgets) : config;

@@ -1,8 +1,10 @@
 // Lines of files and of standard input, one after the other in bounded memory: a line that is too long to be a log line is told as
 // such and never held.
 
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { err, ok, type Result } from "../core/result.ts";
+import { describeError } from "../core/thrown.ts";
+import { readChunk } from "./bounded-file.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
 /** The journal cuts lines long before. */
@@ -29,7 +31,7 @@ export function readLines(names: readonly string[], line: (text: string | undefi
         if (descriptor !== 0) closeSync(descriptor);
       }
     } catch (error) {
-      return err({ name: name === "-" ? "standard input" : name, cause: error instanceof Error ? error.message : String(error) });
+      return err({ name: name === "-" ? "standard input" : name, cause: describeError(error) });
     }
   }
   return ok(undefined);
@@ -59,18 +61,4 @@ function readDescriptor(descriptor: number, line: (text: string | undefined) => 
   }
   if (tooLong) line(undefined);
   else if (rest.length > 0) line(rest.toString("utf8"));
-}
-
-/** Bytes read; 0 at the end. A descriptor that somebody made non-blocking is asked again. */
-function readChunk(descriptor: number, chunk: Buffer): number {
-  for (;;) {
-    try {
-      return readSync(descriptor, chunk, 0, chunk.length, null);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "EOF") return 0;
-      if (code !== "EAGAIN" && code !== "EINTR") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
-    }
-  }
 }

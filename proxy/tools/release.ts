@@ -7,6 +7,7 @@ import { lockFolder } from "../adapters/service/instance-lock.ts";
 import { DEFAULT_CONFIG_PATH } from "../adapters/storage/find-config.ts";
 import { DEFAULT_PIN_FOLDER, parseConfig, renderConfigError } from "../core/config.ts";
 import { err, ok, type Result } from "../core/result.ts";
+import { describeError } from "../core/thrown.ts";
 import { EXIT } from "../exit-code.ts";
 
 const USAGE = `azure-proxy-agent release [--config FILE] [--after-stop]
@@ -93,7 +94,7 @@ function readPinFolder(path: string): Result<string, string> {
     return parsed.ok ? ok(parsed.value.config.pinFolder) : err(renderConfigError(path, parsed.error));
   } catch (error) {
     // Already removed, perhaps.
-    return err(`cannot read config "${path}": ${error instanceof Error ? error.message : String(error)}`);
+    return err(`cannot read config "${path}": ${describeError(error)}`);
   }
 }
 

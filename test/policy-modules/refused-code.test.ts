@@ -4,7 +4,7 @@ import { ByteReader } from "../../proxy/core/wasm/byte-reader.ts";
 import type { ComponentRefusal } from "../../proxy/core/wasm/component-plan.ts";
 import { LIMITS } from "../../proxy/core/wasm/core-limits.ts";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
-import { writeSections } from "../../proxy/core/wasm/wasm-binary.ts";
+import { writeSections } from "../../proxy/core/wasm/sections.ts";
 
 function refusalOf(component: Uint8Array): ComponentRefusal {
   const result = prepareComponent(component);

@@ -4,7 +4,7 @@
 
 import { describe, expect, test } from "bun:test";
 import type { Claims } from "../../proxy/core/request/caller.ts";
-import { canonicalise, parseMethod } from "../../proxy/core/request/canonical-request.ts";
+import { canonicalise, parseMethod, readRequest } from "../../proxy/core/request/canonical-request.ts";
 import { ENDPOINT_FACTS, type Endpoint, isExemptFromSignature } from "../../proxy/core/request/endpoint.ts";
 import { permitFor } from "../../proxy/core/request/verdict.ts";
 import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
@@ -87,7 +87,7 @@ function builtInGroup(row: Row): string | undefined {
 }
 
 function decide(row: Row, endpoint: Endpoint): { readonly outcome: Outcome; readonly reason: string } {
-  const request = canonicalise(endpoint, row.method, row.target);
+  const request = readRequest(endpoint, row.method, row.target);
   if (!request.ok) return { outcome: "deny", reason: request.error };
   const rules = parseRuleItem(itemFor(row.ruleSet));
   if (!rules.ok) return { outcome: "deny", reason: "rules-refused" };
@@ -95,7 +95,7 @@ function decide(row: Row, endpoint: Endpoint): { readonly outcome: Outcome; read
   if (!component.ok) throw new Error(component.error.kind);
   const policy = loadPolicy(component.value);
   if (!policy.ok) throw new Error(policy.error.kind);
-  const decision = policy.value.evaluate(request.value, claimsFor(row.caller));
+  const decision = policy.value.evaluate(request.value.canonical, claimsFor(row.caller));
   expect(decision.kind).not.toBe("abstain");
   expect(policy.value.failures).toBe(0);
   const kind = decision.kind === "allow" ? "allow" : "deny";
@@ -106,7 +106,7 @@ function decide(row: Row, endpoint: Endpoint): { readonly outcome: Outcome; read
     ruleSetId: rules.value.id,
     policyId: policy.value.policyId,
   } as const;
-  const permit = permitFor(verdict, rules.value.mode);
+  const permit = permitFor(request.value.line, verdict, rules.value.mode);
   if (permit === undefined) return { outcome: "deny", reason: decision.reason };
   return { outcome: permit.softened && rules.value.mode === "audit" ? "audit" : "allow", reason: decision.reason };
 }

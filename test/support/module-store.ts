@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { componentEmbed, componentNew, parse } from "@bytecodealliance/jco";
 import { encodePrepared } from "../../proxy/adapters/policy/prepared-artefact.ts";
-import { changeModules, hashOf } from "../../proxy/adapters/storage/module-store.ts";
+import { changeModules, type Hashed, hashed } from "../../proxy/adapters/storage/module-store.ts";
 import type { ModuleEntry } from "../../proxy/core/modules/module-entry.ts";
 import { ok } from "../../proxy/core/result.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../proxy/core/wasm/core-limits.ts";
@@ -57,16 +57,16 @@ export function settingOf(value: number): Uint8Array {
 
 /** Makes these the installed modules, in this order. */
 export function installModules(folder: string, modules: readonly InstalledModule[], owner = 0): void {
-  const objects: Uint8Array[] = [];
+  const objects: Hashed[] = [];
   const entries = modules.map(({ component, settings = new Uint8Array(), ...more }): ModuleEntry => {
     const prepared = prepareComponent(component, DEFAULT_PREPARATION_LIMITS);
     if (!prepared.ok) throw new Error(prepared.error.message);
-    const artefact = encodePrepared(prepared.value.prepared);
-    objects.push(component, artefact, settings);
+    const parts = [hashed(component), hashed(encodePrepared(prepared.value.prepared)), hashed(settings)] as const;
+    objects.push(...parts);
     return moduleEntry({
-      componentSha256: hashOf(component),
-      preparedSha256: hashOf(artefact),
-      settingsSha256: hashOf(settings),
+      componentSha256: parts[0].sha256,
+      preparedSha256: parts[1].sha256,
+      settingsSha256: parts[2].sha256,
       ...more,
     });
   });

@@ -5,7 +5,7 @@ import { dlopen, ptr } from "bun:ffi";
 import { closeSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openLibc } from "../../proxy/adapters/service/libc.ts";
+import { openLibc } from "../../proxy/adapters/native/libc.ts";
 import { openOwnSocket } from "../../proxy/adapters/service/listening-socket.ts";
 import { socketAddress } from "../../proxy/adapters/service/notify.ts";
 import { AgentProcess } from "./world.ts";

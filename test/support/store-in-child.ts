@@ -4,7 +4,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { writeAtomically } from "../../proxy/adapters/storage/atomic-write.ts";
-import { changeModules, hashOf, type StoreFiles } from "../../proxy/adapters/storage/module-store.ts";
+import { changeModules, type Hashed, hashed, type StoreFiles } from "../../proxy/adapters/storage/module-store.ts";
 import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
 import type { ModuleEntry } from "../../proxy/core/modules/module-entry.ts";
 import { ok } from "../../proxy/core/result.ts";
@@ -13,9 +13,9 @@ import { ok } from "../../proxy/core/result.ts";
 export type Death = "before" | "torn" | "after";
 
 /** An installed module whose contents are made of its name. */
-export function sampleModule(name: string, mark: string): { readonly entry: ModuleEntry; readonly objects: readonly Uint8Array[] } {
-  const objects = ["component", "prepared", "settings"].map((kind) => Buffer.from(`${kind} of ${name}, ${mark}, `.repeat(50)));
-  const [componentSha256 = "", preparedSha256 = "", settingsSha256 = ""] = objects.map(hashOf);
+export function sampleModule(name: string, mark: string): { readonly entry: ModuleEntry; readonly objects: readonly Hashed[] } {
+  const objects = ["component", "prepared", "settings"].map((kind) => hashed(Buffer.from(`${kind} of ${name}, ${mark}, `.repeat(50))));
+  const [componentSha256 = "", preparedSha256 = "", settingsSha256 = ""] = objects.map(({ sha256 }) => sha256);
   const entry: ModuleEntry = {
     name,
     enabled: true,

@@ -2,7 +2,7 @@
 // test fills in. Data at 1024 may be used freely; the outcome record stands at 512.
 
 import { parse } from "@bytecodealliance/jco";
-import { CORE_MODULE_SECTION, writeSections } from "../../proxy/core/wasm/wasm-binary.ts";
+import { CORE_MODULE_SECTION, writeSections } from "../../proxy/core/wasm/sections.ts";
 
 const INTERFACE = "azure:proxy-agent-policy/authorizer@1.0.0";
 

@@ -4,6 +4,7 @@
 import { closeSync, openSync, readFileSync, statfsSync } from "node:fs";
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 
 /** statfs(2) type of a cgroup2 file system. */
 const CGROUP2_MAGIC = 0x63677270;
@@ -53,7 +54,7 @@ export function openCgroup(path: string): Result<number, RedirectorError> {
 }
 
 function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  return describeError(cause);
 }
 
 function unescapeMount(field: string): string {

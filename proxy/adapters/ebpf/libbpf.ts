@@ -1,13 +1,21 @@
-// The binding of libbpf and of the few libc calls the redirector needs. Owns every foreign call of this folder and turns each
+// The binding of libbpf, and the few libc calls that the redirector needs. Makes every foreign call of this folder and turns each
 // failure into a typed error with the errno name and text. Knows nothing about what the programs and maps mean.
 
 import { closeSync } from "node:fs";
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { loadKoffi } from "../native/koffi.ts";
-
-/** A pointer into C memory. */
-export type Pointer = bigint;
+import {
+  AF_INET,
+  errnoName,
+  lastErrno,
+  openLibc,
+  type Pointer,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "../native/libc.ts";
 
 type LibraryHandle = ReturnType<ReturnType<typeof loadKoffi>["load"]>;
 type ErrorKind = RedirectorError["kind"];
@@ -20,10 +28,6 @@ const LIBBPF_WARN = 0;
 /** libbpf's own errors start here; below are errnos. */
 const LIBBPF_ERRNO_START = 4000;
 
-const AF_INET = 2;
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
-const SOCK_STREAM_CLOEXEC = 1 | 0o2000000;
-const SOL_SOCKET = 1;
 const SO_SNDTIMEO = 21;
 /** How long a connection to the listener may take to be made. */
 const CONNECT_MS = 200;
@@ -50,12 +54,6 @@ interface Functions {
   readonly bpf_map_lookup_and_delete_elem: (fd: number, key: Uint8Array, value: Uint8Array) => number;
   readonly bpf_map_update_elem: (fd: number, key: Uint8Array, value: Uint8Array, flags: bigint) => number;
   readonly bpf_map_delete_elem: (fd: number, key: Uint8Array) => number;
-  readonly socket: (family: number, type: number, protocol: number) => number;
-  readonly connect: (fd: number, address: Uint8Array, length: number) => number;
-  readonly getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array) => number;
-  readonly clock_gettime: (clock: number, time: Uint8Array) => number;
-  readonly setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number;
-  readonly vsnprintf: (text: Uint8Array, size: number, format: Pointer, list: Pointer) => number;
 }
 
 const LIBBPF_DECLARATIONS = [
@@ -77,16 +75,6 @@ const LIBBPF_DECLARATIONS = [
   "int bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value)",
   "int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags)",
   "int bpf_map_delete_elem(int fd, const void *key)",
-] as const;
-
-const LIBC_DECLARATIONS = [
-  "int socket(int family, int type, int protocol)",
-  "int connect(int fd, const void *address, uint32_t length)",
-  "int getsockopt(int fd, int level, int name, void *value, void *length)",
-  "int setsockopt(int fd, int level, int name, const void *value, uint32_t length)",
-  "int clock_gettime(int clock, void *time)",
-  // A va_list is passed as a pointer on x86-64 and arm64 alike, so handing one through needs no knowledge of its layout.
-  "int vsnprintf(void *text, size_t size, const void *format, void *list)",
 ] as const;
 
 /** A BPF object loaded into the kernel. Closing it frees programs and maps that nothing else holds. */
@@ -122,9 +110,7 @@ export class Libbpf {
     }
     const functions: Record<string, unknown> = {};
     try {
-      const libc = loadKoffi().load("libc.so.6");
       for (const declaration of LIBBPF_DECLARATIONS) functions[nameOf(declaration)] = libbpf.func(declaration);
-      for (const declaration of LIBC_DECLARATIONS) functions[nameOf(declaration)] = libc.func(declaration);
     } catch (cause) {
       return err({ kind: "libbpf-missing", message: `cannot use "libbpf.so.1": ${cause}; want version 1.0 or newer` });
     }
@@ -149,7 +135,7 @@ export class Libbpf {
     const call = this.#functions;
     const object = call.bpf_object__open_file(path, null);
     if (object === null) {
-      const errno = loadKoffi().errno();
+      const errno = lastErrno();
       return err(this.#failure("object-unreadable", `cannot read eBPF object "${path}"`, errno, this.#diagnose(path)));
     }
     const layout = call.bpf_object__kversion(object);
@@ -225,19 +211,19 @@ export class Libbpf {
    * but the connect hooks of the process's cgroup run.
    */
   connectProbe(announce: (cookie: bigint) => Result<void, RedirectorError>): Result<void, RedirectorError> {
-    const call = this.#functions;
-    const fd = call.socket(AF_INET, SOCK_DGRAM_CLOEXEC, 0);
-    if (fd < 0) return err(this.#failure("self-exempt-failed", "cannot make a probe socket", loadKoffi().errno(), []));
+    const libc = openLibc();
+    const fd = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return err(this.#failure("self-exempt-failed", "cannot make a probe socket", lastErrno(), []));
     try {
       const cookie = new BigUint64Array(1);
       const size = new Uint32Array([cookie.byteLength]);
-      if (call.getsockopt(fd, SOL_SOCKET, SO_COOKIE, new Uint8Array(cookie.buffer), new Uint8Array(size.buffer)) < 0) {
-        return err(this.#failure("self-exempt-failed", "cannot read the cookie of the probe socket", loadKoffi().errno(), []));
+      if (libc.getsockopt(fd, SOL_SOCKET, SO_COOKIE, new Uint8Array(cookie.buffer), new Uint8Array(size.buffer)) < 0) {
+        return err(this.#failure("self-exempt-failed", "cannot read the cookie of the probe socket", lastErrno(), []));
       }
       const announced = announce(cookie[0] ?? 0n);
       if (!announced.ok) return announced;
       // The answer does not matter: what counts is what the hook wrote down, which the caller checks.
-      call.connect(fd, DISCARD_PORT_OF_LOOPBACK, DISCARD_PORT_OF_LOOPBACK.byteLength);
+      libc.connect(fd, DISCARD_PORT_OF_LOOPBACK, DISCARD_PORT_OF_LOOPBACK.byteLength);
       return ok(undefined);
     } finally {
       closeSync(fd);
@@ -246,14 +232,14 @@ export class Libbpf {
 
   /** A TCP connection to 127.0.0.1, for the caller to close. It waits no longer than {@link CONNECT_MS} for a full backlog. */
   connectLoopback(port: number): Result<number, RedirectorError> {
-    const call = this.#functions;
-    const fd = call.socket(AF_INET, SOCK_STREAM_CLOEXEC, 0);
-    if (fd < 0) return err(this.#failure("attach-failed", "cannot make a socket", loadKoffi().errno(), []));
+    const libc = openLibc();
+    const fd = libc.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return err(this.#failure("attach-failed", "cannot make a socket", lastErrno(), []));
     const limit = new BigInt64Array([0n, BigInt(CONNECT_MS) * 1_000n]);
-    call.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, new Uint8Array(limit.buffer), limit.byteLength);
+    libc.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, new Uint8Array(limit.buffer), limit.byteLength);
     const address = new Uint8Array([AF_INET, 0, port >> 8, port & 0xff, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-    if (call.connect(fd, address, address.byteLength) === 0) return ok(fd);
-    const errno = loadKoffi().errno();
+    if (libc.connect(fd, address, address.byteLength) === 0) return ok(fd);
+    const errno = lastErrno();
     closeSync(fd);
     return err(this.#failure("attach-failed", `cannot connect to the listener at "127.0.0.1:${port}"`, errno, []));
   }
@@ -261,19 +247,19 @@ export class Libbpf {
   /** The clock of the kernel programs (bpf_ktime_get_ns). Bun's own counts from the start of the process. */
   monotonicNs(): bigint {
     const time = new BigUint64Array(2);
-    this.#functions.clock_gettime(CLOCK_MONOTONIC, new Uint8Array(time.buffer));
+    openLibc().clock_gettime(CLOCK_MONOTONIC, new Uint8Array(time.buffer));
     return (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n);
   }
 
   /** The cookie of the network namespace that sockets of this process are made in. */
   networkNamespaceCookie(): Result<bigint, RedirectorError> {
-    const call = this.#functions;
-    const fd = call.socket(AF_INET, SOCK_DGRAM_CLOEXEC, 0);
-    if (fd < 0) return err(this.#failure("self-exempt-failed", "cannot make a socket", loadKoffi().errno(), []));
+    const libc = openLibc();
+    const fd = libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return err(this.#failure("self-exempt-failed", "cannot make a socket", lastErrno(), []));
     const cookie = new BigUint64Array(1);
     const size = new Uint32Array([cookie.byteLength]);
-    const code = call.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, new Uint8Array(cookie.buffer), new Uint8Array(size.buffer));
-    const errno = loadKoffi().errno();
+    const code = libc.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, new Uint8Array(cookie.buffer), new Uint8Array(size.buffer));
+    const errno = lastErrno();
     closeSync(fd);
     if (code === 0) return ok(cookie[0] ?? 0n);
     return err(this.#failure("self-exempt-failed", "cannot read the cookie of the network namespace", errno, []));
@@ -298,7 +284,7 @@ export class Libbpf {
     this.#text.fill(0);
     this.#functions.libbpf_strerror(errno, this.#text, this.#text.byteLength);
     const text = textOf(this.#text);
-    const name = errno < LIBBPF_ERRNO_START ? Object.entries(loadKoffi().os.errno).find(([, value]) => value === errno)?.[0] : "libbpf";
+    const name = errno < LIBBPF_ERRNO_START ? errnoName(errno) : "libbpf";
     return `${text} (${name ?? errno})`;
   }
 
@@ -312,7 +298,7 @@ export class Libbpf {
       (level: number, format: Pointer, list: Pointer): number => {
         if (level !== LIBBPF_WARN) return 0;
         const text = new Uint8Array(1024);
-        call.vsnprintf(text, text.byteLength, format, list);
+        openLibc().vsnprintf(text, text.byteLength, format, list);
         warnings.push(...splitLines(textOf(text)));
         return 0;
       },

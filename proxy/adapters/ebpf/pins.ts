@@ -3,8 +3,10 @@
 
 import { chmodSync, closeSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statfsSync, unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { TRUSTED } from "../../core/file-trust.ts";
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import type { KernelObjects } from "./kernel-objects.ts";
 import {
   describeMapMismatch,
@@ -19,7 +21,6 @@ import {
 
 const BPFFS_MAGIC = 0xcafe4a11;
 const FOLDER_MODE = 0o700;
-const OTHERS_MAY_WRITE = 0o022;
 const STAGING = "staging";
 const REPLACED = "replaced";
 /** More than any agent of ours leaves; what a stranger put there must not keep us busy. */
@@ -54,7 +55,7 @@ export function openPinFolder(path: string): Result<void, RedirectorError> {
     mkdirSync(path, { mode: FOLDER_MODE, recursive: true });
     return isOurs(lstatSync(path)) ? ok(undefined) : fail("it is not a folder of root's with mode 0700");
   } catch (cause) {
-    return fail(cause instanceof Error ? cause.message : String(cause));
+    return fail(describeError(cause));
   }
 }
 
@@ -66,7 +67,7 @@ function isOurs(found: FoundThere): boolean {
 
 /** Somebody let others look into it, but not write. What is pinned in it is still in effect: put aside, nobody would take it over. */
 function isOursBut(found: FoundThere | undefined): boolean {
-  return found?.isDirectory() === true && found.uid === process.geteuid?.() && (found.mode & OTHERS_MAY_WRITE) === 0 && !isOurs(found);
+  return found?.isDirectory() === true && found.uid === process.geteuid?.() && (found.mode & TRUSTED) === 0 && !isOurs(found);
 }
 
 /** Everything below the pin folder, each folder opened and compared with what should be there. */
@@ -130,7 +131,7 @@ export function pinSet(
     renameSync(staging, join(path, folder));
     return ok(undefined);
   } catch (cause) {
-    return err({ kind: "pin-failed", message: `cannot pin below "${path}": ${cause instanceof Error ? cause.message : String(cause)}` });
+    return err({ kind: "pin-failed", message: `cannot pin below "${path}": ${describeError(cause)}` });
   }
 }
 
@@ -140,7 +141,7 @@ export function repin(kernel: KernelObjects, place: string, fd: number): Result<
     mkdirSync(dirname(place), { recursive: true, mode: 0o700 });
     if (lstatSync(place, { throwIfNoEntry: false }) !== undefined) unlinkSync(place);
   } catch (cause) {
-    return err({ kind: "pin-failed", message: `cannot pin "${place}": ${cause instanceof Error ? cause.message : String(cause)}` });
+    return err({ kind: "pin-failed", message: `cannot pin "${place}": ${describeError(cause)}` });
   }
   return kernel.pin(fd, place);
 }

@@ -1,19 +1,13 @@
 // One call of the agent itself to a host service: the headers that every such call has, the signature where there is a key, and bounds
 // on time and size. Error texts never quote what the host answered.
 
-import {
-  AUTHORIZATION_HEADER,
-  CLAIMS_HEADER,
-  DATE_HEADER,
-  renderAuthorization,
-  renderClaims,
-  renderHead,
-  signingInput,
-} from "../../core/channel/endorsement.ts";
+import { renderAuthorization, renderClaims, renderHead, signingInput } from "../../core/channel/endorsement.ts";
+import { AUTHORIZATION_HEADER, CLAIMS_HEADER, DATE_HEADER } from "../../core/channel/header-names.ts";
 import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import type { HostReply, SendToHost } from "../../core/ports.ts";
 import { ENDPOINT_FACTS, type Endpoint } from "../../core/request/endpoint.ts";
 import type { HeaderField } from "../../core/request/http-message.ts";
+import { splitTarget } from "../../core/request/request-target.ts";
 import { err, type Result } from "../../core/result.ts";
 
 const CALL_DEADLINE_MS = 10_000;
@@ -51,7 +45,9 @@ export function makeCallHost(send: SendToHost, hostDate: () => string): CallHost
       ["content-length", String(body.length)],
       ...own,
     ];
-    if (key !== undefined) fields.push([AUTHORIZATION_HEADER, renderAuthorization(key, signingInput(method, target, fields, body))]);
+    const parts = splitTarget(target);
+    if (!parts.ok) return err({ message: `cannot ${what}: its target has no clear reading: ${parts.error}` });
+    if (key !== undefined) fields.push([AUTHORIZATION_HEADER, renderAuthorization(key, signingInput(method, parts.value, fields, body))]);
     const head = renderHead(method, target, fields);
     const reply = await send({ peer, method, head, body, deadlineMs: CALL_DEADLINE_MS, maxResponseBytes });
     if (reply.ok) return reply;

@@ -1,7 +1,8 @@
 // The agent's own calls on the secure channel: status, acquire a key, attest it. Each is one fresh connection, bounded in
 // time and size. Error texts never quote what the host answered: an answer to "acquire" holds the key.
 
-import { AUTHORIZATION_SCHEME, DATE_HEADER } from "../../core/channel/endorsement.ts";
+import { AUTHORIZATION_SCHEME } from "../../core/channel/endorsement.ts";
+import { DATE_HEADER } from "../../core/channel/header-names.ts";
 import { parseHttpDate } from "../../core/channel/host-clock.ts";
 import { type KeyStatus, MAX_STATUS_BYTES, parseKeyStatus, renderStatusError } from "../../core/channel/key-status.ts";
 import { type LatchedKey, parseKey, renderKeyError } from "../../core/channel/secure-channel.ts";

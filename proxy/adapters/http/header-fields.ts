@@ -1,6 +1,7 @@
-// Header lines of both directions: the strict grammar, connection tokens, look-alike names, and writing fields back.
+// Header lines of both directions: the strict grammar, connection tokens, and writing fields back.
 // Works on latin1 strings; it never repairs what it reads.
 
+import { trimBlanks } from "../../core/channel/header-names.ts";
 import type { HeaderField } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 
@@ -11,8 +12,6 @@ export interface FieldRefusal {
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const UNSENDABLE_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
-const SPACE = 32;
-const TAB = 9;
 const CR = 13;
 const LF = 10;
 
@@ -37,11 +36,7 @@ export function parseFieldLines(text: string, from: number, maxFields: number): 
     if (colon <= at || colon > lineFeed) return err(NO_NAME);
     const name = text.slice(at, colon);
     if (!TOKEN.test(name)) return err(BAD_NAME);
-    let start = colon + 1;
-    let end = lineFeed - 1;
-    while (start < end && isBlank(text.charCodeAt(start))) start++;
-    while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
-    if (fields.push([name, text.slice(start, end)]) > maxFields) return err(TOO_MANY);
+    if (fields.push([name, trimBlanks(text, colon + 1, lineFeed - 1)]) > maxFields) return err(TOO_MANY);
     at = lineFeed + 1;
   }
   return ok(fields);
@@ -55,25 +50,6 @@ export function hasBareLineFeed(bytes: Buffer, start: number, to: number): boole
   return false;
 }
 
-function isBlank(code: number): boolean {
-  return code === SPACE || code === TAB;
-}
-
-/** Names that change what a message means to the next reader: framing, routing, and the headers only we may set. */
-function isReserved(lowerCaseName: string): boolean {
-  return (
-    lowerCaseName === "content-length" ||
-    lowerCaseName === "transfer-encoding" ||
-    lowerCaseName === "host" ||
-    lowerCaseName.startsWith("x-ms-azure-host-")
-  );
-}
-
-/** True for a name that some servers fold into a reserved one because they read `_` as `-`. */
-export function isLookAlike(name: string): boolean {
-  return name.includes("_") && isReserved(name.toLowerCase().replaceAll("_", "-"));
-}
-
 const NO_TOKENS: readonly string[] = [];
 
 /** The lower-case tokens of all Connection fields. */
@@ -85,7 +61,7 @@ export function connectionTokens(fields: readonly HeaderField[]): readonly strin
       value
         .toLowerCase()
         .split(",")
-        .map((token) => token.trim()),
+        .map((token) => trimBlanks(token)),
     );
   }
   return tokens;

@@ -1,9 +1,10 @@
 // The strict reader of request heads: bytes to RequestHead, or the status to refuse them with. Pure.
 // What another server could read differently is refused here, because the host must see the request that was judged.
 
+import { isLookAlike } from "../../core/channel/header-names.ts";
 import type { BodyFraming, HeaderField, RequestHead } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { connectionTokens, hasBareLineFeed, isLookAlike, parseContentLength, parseFieldLines } from "./header-fields.ts";
+import { connectionTokens, hasBareLineFeed, parseContentLength, parseFieldLines } from "./header-fields.ts";
 import { MAX_HEAD_BYTES, MAX_METHOD_BYTES, MAX_REQUEST_FIELDS, MAX_TARGET_BYTES } from "./limits.ts";
 
 export interface HeadRefusal {

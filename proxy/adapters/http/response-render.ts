@@ -1,6 +1,7 @@
 // The host's response head on its way to the client: everything as received, less what concerned only our connection to
 // the host. Never adds Via, Date, Server or the like: boot clients and IMDS itself react to such fields.
 
+import { CHUNK_HEADERS, RESPONSE_FRAMING, RESPONSE_HOP_BY_HOP } from "../../core/channel/header-names.ts";
 import type { HeaderField, ResponseHead } from "../../core/request/http-message.ts";
 import { connectionTokens, renderField } from "./header-fields.ts";
 
@@ -19,7 +20,9 @@ export function renderResponseHead(head: ResponseHead, shape: ResponseShape): st
   const dropChunked = shape.dechunk || shape.clientMinorVersion === 0 || head.status === 204 || head.status === 304;
   let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
   for (const [name, value] of head.headers) {
-    if (!isHopByHop(name, dropChunked) && !(nominated.length > 0 && isNominated(name, nominated))) text += `${name}: ${value}\r\n`;
+    if (RESPONSE_HOP_BY_HOP.has(name) || (dropChunked && CHUNK_HEADERS.has(name))) continue;
+    if (nominated.length > 0 && isNominated(name, nominated)) continue;
+    text += `${name}: ${value}\r\n`;
   }
   for (const [name, value] of shape.added) text += renderField(name, value);
   if (shape.close) text += "Connection: close\r\n";
@@ -32,28 +35,7 @@ export function renderInterimHead(head: ResponseHead): string {
   return renderResponseHead(head, { clientMinorVersion: 1, close: false, dechunk: true, added: [] });
 }
 
-function isHopByHop(name: string, dropChunked: boolean): boolean {
-  // The length first: it spares the lower-casing of most names.
-  switch (name.length) {
-    case 7: {
-      const lower = name.toLowerCase();
-      return lower === "upgrade" || (dropChunked && lower === "trailer");
-    }
-    case 10: {
-      const lower = name.toLowerCase();
-      return lower === "connection" || lower === "keep-alive";
-    }
-    case 16:
-      return name.toLowerCase() === "proxy-connection";
-    case 17:
-      return dropChunked && name.toLowerCase() === "transfer-encoding";
-    default:
-      return false;
-  }
-}
-
-/** Named by the Connection field as belonging to that connection. Framing is stated to the client whatever it says. */
+/** Named by the Connection field as belonging to that connection. */
 function isNominated(name: string, nominated: readonly string[]): boolean {
-  const lower = name.toLowerCase();
-  return nominated.includes(lower) && lower !== "content-length" && lower !== "transfer-encoding" && lower !== "trailer";
+  return nominated.includes(name.toLowerCase()) && !RESPONSE_FRAMING.has(name);
 }

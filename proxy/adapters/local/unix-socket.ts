@@ -5,7 +5,9 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
+import { distrustOwner, TRUSTED } from "../../core/file-trust.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 
 export interface UnixServer {
   /** Answers no more and takes the socket away. */
@@ -20,7 +22,6 @@ export interface SocketPlace {
   readonly what: string;
 }
 
-const OTHERS_MAY_WRITE = 0o022;
 /** Longer than any live process takes to accept on its own socket. */
 const PROBE_LIMIT_MS = 1_000;
 /** sun_path holds this many bytes and a zero; a longer path would be cut and end up elsewhere. */
@@ -56,7 +57,7 @@ export async function serveUnixSocket(
       },
     });
   } catch (error) {
-    return refused(error instanceof Error ? error.message : String(error));
+    return refused(describeError(error));
   }
 }
 
@@ -65,9 +66,8 @@ function makeFolder(folder: string): string | undefined {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   const stat = lstatSync(folder);
   if (!stat.isDirectory()) return `found no directory at "${folder}"`;
-  if (stat.uid !== 0 && stat.uid !== process.geteuid?.()) return `the folder's owner is uid ${stat.uid}, want root`;
-  if ((stat.mode & OTHERS_MAY_WRITE) !== 0) return `the folder's mode is ${octal(stat.mode)}, want one that only its owner may write to`;
-  return undefined;
+  const trouble = distrustOwner(stat, stat.uid === process.geteuid?.() ? stat.uid : 0, TRUSTED);
+  return trouble === undefined ? undefined : `the folder's ${trouble}`;
 }
 
 /** Lets a socket that nobody listens on be replaced, or says what is in the way. */
@@ -95,8 +95,4 @@ function isAnswered(path: string): Promise<boolean> {
 /** A successor may have its own socket there by now. */
 function removeOwn(path: string, inode: number): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.ino === inode) rmSync(path, { force: true });
-}
-
-function octal(mode: number): string {
-  return (mode & 0o7777).toString(8).padStart(4, "0");
 }

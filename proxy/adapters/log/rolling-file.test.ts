@@ -61,7 +61,7 @@ const PLACES: readonly (readonly [what: string, place: (path: string) => unknown
   ["a second name of another file", (path: string) => [writeFileSync(`${path}.x`, ""), linkSync(`${path}.x`, path)], "found 2 links"],
   ["a folder", (path: string) => mkdirSync(path), "EISDIR"],
   ["a pipe", (path: string) => void Bun.spawnSync(["mkfifo", path]), "ENXIO"],
-  ["a folder that others may write to", () => chmodSync(folder, 0o777), "the folder's owner is uid"],
+  ["a folder that others may write to", () => chmodSync(folder, 0o777), "the folder's mode is 0777"],
 ];
 
 describe("openRollingFile", () => {

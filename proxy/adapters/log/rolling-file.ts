@@ -4,6 +4,8 @@
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { distrustOwner, TRUSTED } from "../../core/file-trust.ts";
+import { describeError } from "../../core/thrown.ts";
 import { type LineSink, makeBackgroundSink } from "./sink.ts";
 
 export interface RollingFileOptions {
@@ -35,7 +37,6 @@ const RETRY_MS = 10_000;
 const LOOK_MS = 5_000;
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
-const OTHERS_MAY_WRITE = 0o022;
 
 interface OpenFile {
   readonly handle: FileHandle;
@@ -70,7 +71,7 @@ export function openRollingFile(options: RollingFileOptions): RollingFile {
     } catch (error) {
       retryMs = nowMs + RETRY_MS;
       await close();
-      tellTrouble(`cannot write log file "${join(folder, fileName)}": ${error instanceof Error ? error.message : String(error)}`);
+      tellTrouble(`cannot write log file "${join(folder, fileName)}": ${describeError(error)}`);
       return false;
     }
   }
@@ -136,12 +137,10 @@ interface CheckedFolder extends AsyncDisposable {
 async function openFolder(path: string, owner: number): Promise<CheckedFolder> {
   await mkdir(path, { recursive: true, mode: FOLDER_MODE });
   const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  const found = await handle.stat();
-  if (found.uid !== owner || (found.mode & OTHERS_MAY_WRITE) !== 0) {
+  const trouble = distrustOwner(await handle.stat(), owner, TRUSTED);
+  if (trouble !== undefined) {
     await handle.close();
-    throw new Error(
-      `the folder's owner is uid ${found.uid} and its mode ${renderMode(found.mode)}, want uid ${owner} and no more than 0755`,
-    );
+    throw new Error(`the folder's ${trouble}`);
   }
   return { below: (name) => `/proc/self/fd/${handle.fd}/${name}`, [Symbol.asyncDispose]: () => handle.close() };
 }
@@ -164,8 +163,4 @@ async function openIn(folder: string, name: string, owner: number): Promise<Open
     await handle.close();
     throw error;
   }
-}
-
-function renderMode(mode: number): string {
-  return `0${(mode & 0o7777).toString(8)}`;
 }

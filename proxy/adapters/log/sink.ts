@@ -1,6 +1,7 @@
 // Writes lines in the background, never blocking and bounded in memory: a reader or a disk that stalls costs lines, not requests.
 
 import { write as writeFile } from "node:fs";
+import { errorCode } from "../../core/thrown.ts";
 
 /** Enough for a burst of some ten thousand requests while the journal is busy. */
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
@@ -26,7 +27,7 @@ function writeAll(descriptor: number, bytes: Buffer): Promise<boolean> {
   return new Promise((resolve) => {
     const writeFrom = (from: number): void => {
       writeFile(descriptor, bytes, from, bytes.length - from, null, (error, written) => {
-        if (error !== null && (error as NodeJS.ErrnoException).code === "EAGAIN") setTimeout(() => writeFrom(from), 10);
+        if (error !== null && errorCode(error) === "EAGAIN") setTimeout(() => writeFrom(from), 10);
         else if (error === null && from + written < bytes.length) writeFrom(from + written);
         else resolve(true);
       });

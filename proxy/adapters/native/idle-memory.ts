@@ -2,7 +2,7 @@
 // heap that it may never look at again; while mapped, the kernel keeps them rather than something of use.
 
 import { readFileSync } from "node:fs";
-import { loadKoffi } from "./koffi.ts";
+import { openLibc } from "./libc.ts";
 
 const MADV_DONTNEED = 4;
 
@@ -18,12 +18,11 @@ export interface Mapping {
  */
 export function releaseIdleMemory(): void {
   Bun.gc(true);
-  const libc = loadKoffi().load("libc.so.6");
-  libc.func("int malloc_trim(size_t pad)")(0);
-  const madvise = libc.func("int madvise(uintptr_t address, size_t length, int advice)");
+  const libc = openLibc();
+  libc.malloc_trim(0);
   const code = findUntouchedCode(readFileSync("/proc/self/smaps", "utf8"), process.execPath);
   unmapCode = () => {
-    for (const { start, bytes } of code) madvise(start, bytes, MADV_DONTNEED);
+    for (const { start, bytes } of code) libc.madvise(start, bytes, MADV_DONTNEED);
   };
   unmapCode();
 }

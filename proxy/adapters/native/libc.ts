@@ -1,193 +1,126 @@
-// The C library as this folder uses it: file calls that never wait for a file system, inode watches, and the account database.
-// Nothing outside this folder calls it, and nothing in here decides. 64-bit Linux with glibc.
+// The C library: every function of it that this program calls through koffi is declared here, once, and found when it is first called.
+// Decides nothing; what an argument means is the caller's business. 64-bit Linux with glibc.
 
+import { err, ok, type Result } from "../../core/result.ts";
 import { loadKoffi } from "./koffi.ts";
 
-/** A file as statx(2) reports it; not always the numbers of the kernel's own inode (overlayfs, btrfs). */
-export interface FileNumbers {
-  /** Kernel encoding: major << 20 | minor. */
-  readonly device: number;
-  /** 0 when the file system would not tell. */
-  readonly inode: bigint;
+/** A pointer into C memory. */
+export type Pointer = bigint;
+
+/** A call that can also run on a helper thread; `done` gets the failure to call it, or null and what it returned. */
+export interface SlowCall<Arguments extends readonly unknown[]> {
+  (...call: Arguments): number;
+  async(...call: readonly [...Arguments, (failure: unknown, returned: unknown) => void]): void;
 }
 
-/** Result of a reentrant look-up: 0, or an errno. */
-type Returned = number;
-export type Done = (returned: Returned | undefined) => void;
+type Entry = readonly [id: number, entry: Uint8Array, strings: Uint8Array, stringBytes: number, found: Uint8Array];
 
-const AT_FDCWD = -100;
-const AT_EMPTY_PATH = 0x1000;
-/** Take what is cached: a server that hangs (NFS, FUSE) is not asked. */
-const AT_STATX_DONT_SYNC = 0x4000;
-const STATX_BYTES = 256;
-const STATX_INODE_AT = 32;
-const STATX_SIZE_AT = 40;
-const STATX_CTIME_AT = 96;
-const STATX_MTIME_AT = 112;
-const STATX_DEVICE_AT = 136;
-/** STATX_MTIME, STATX_CTIME, STATX_SIZE. */
-const STATX_CONTENT = 0x40 | 0x80 | 0x200;
-const SYS_OPENAT2 = 437;
-const OPEN_HOW_BYTES = 24;
-const RESOLVE_NO_MAGICLINKS = 0x02n;
-const RESOLVE_NO_SYMLINKS = 0x04n;
-const RESOLVE_CACHED = 0x20n;
-export const O_PATH = 0o10000000;
-export const O_CLOEXEC = 0o2000000;
-const EAGAIN = 11;
-
-/** Memory that stays where it is: a small typed array without an ArrayBuffer of its own may be moved by the engine. */
-export function stableBytes(length: number): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(new ArrayBuffer(length));
+/** Names and arguments as in the manual pages; sections 2 and 3. */
+export interface Libc {
+  readonly socket: (family: number, type: number, protocol: number) => number;
+  readonly bind: (fd: number, address: Uint8Array, length: number) => number;
+  readonly connect: (fd: number, address: Uint8Array, length: number) => number;
+  readonly listen: (fd: number, backlog: number) => number;
+  readonly setsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: number) => number;
+  readonly getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array) => number;
+  readonly getsockname: (fd: number, address: Uint8Array, length: Uint8Array) => number;
+  readonly sendto: (fd: number, text: Uint8Array, size: number, flags: number, address: Uint8Array, length: number) => number;
+  readonly fcntl: (fd: number, command: number, type: "int", value: number) => number;
+  readonly flock: (fd: number, operation: number) => number;
+  readonly clock_gettime: (clock: number, time: Uint8Array) => number;
+  readonly vsnprintf: (text: Uint8Array, size: number, format: Pointer, list: Pointer) => number;
+  readonly setenv: (name: string, value: string, overwrite: number) => number;
+  readonly malloc_trim: (pad: number) => number;
+  readonly madvise: (address: bigint, length: bigint, advice: number) => number;
+  readonly statx: (fd: number, path: string, flags: number, mask: number, found: Uint8Array) => number;
+  /** As openat2(2) needs it, which glibc does not have. */
+  readonly syscall: SlowCall<[number: number, folder: number, path: string, how: Uint8Array, size: number]>;
+  readonly inotify_init1: (flags: number) => number;
+  readonly inotify_add_watch: SlowCall<[inotify: number, path: string, mask: number]>;
+  readonly inotify_rm_watch: (inotify: number, watch: number) => number;
+  readonly getpwuid_r: SlowCall<Entry>;
+  readonly getgrgid_r: SlowCall<Entry>;
+  readonly getgrouplist: SlowCall<[name: Uint8Array, gid: number, groups: Uint32Array, count: Int32Array]>;
 }
 
-function openHow(resolve: bigint): Uint8Array<ArrayBuffer> {
-  const bytes = stableBytes(OPEN_HOW_BYTES);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(O_PATH | O_CLOEXEC), true);
-  view.setBigUint64(16, resolve, true);
-  return bytes;
+const DECLARATIONS: Readonly<Record<keyof Libc, string>> = {
+  socket: "int socket(int family, int type, int protocol)",
+  bind: "int bind(int fd, const void *address, uint32_t length)",
+  connect: "int connect(int fd, const void *address, uint32_t length)",
+  listen: "int listen(int fd, int backlog)",
+  setsockopt: "int setsockopt(int fd, int level, int name, const void *value, uint32_t length)",
+  getsockopt: "int getsockopt(int fd, int level, int name, void *value, void *length)",
+  getsockname: "int getsockname(int fd, void *address, void *length)",
+  sendto: "long sendto(int fd, const void *text, size_t size, int flags, const void *address, uint32_t length)",
+  fcntl: "int fcntl(int fd, int command, ...)",
+  flock: "int flock(int fd, int operation)",
+  clock_gettime: "int clock_gettime(int clock, void *time)",
+  // A va_list is passed as a pointer on x86-64 and arm64 alike, so handing one through needs no knowledge of its layout.
+  vsnprintf: "int vsnprintf(void *text, size_t size, const void *format, void *list)",
+  setenv: "int setenv(const char *name, const char *value, int overwrite)",
+  malloc_trim: "int malloc_trim(size_t pad)",
+  madvise: "int madvise(uintptr_t address, size_t length, int advice)",
+  statx: "int statx(int fd, const char *path, int flags, uint32_t mask, void *found)",
+  syscall: "long syscall(long number, int folder, const char *path, void *how, size_t size)",
+  inotify_init1: "int inotify_init1(int flags)",
+  inotify_add_watch: "int inotify_add_watch(int inotify, const char *path, uint32_t mask)",
+  inotify_rm_watch: "int inotify_rm_watch(int inotify, int watch)",
+  getpwuid_r: "int getpwuid_r(uint32_t uid, void *entry, void *strings, size_t stringBytes, void *found)",
+  getgrgid_r: "int getgrgid_r(uint32_t gid, void *entry, void *strings, size_t stringBytes, void *found)",
+  getgrouplist: "int getgrouplist(void *name, uint32_t gid, void *groups, void *count)",
+};
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOL_SOCKET = 1;
+
+const LOCK_EXCLUSIVE_NO_WAIT = 2 | 4;
+
+let opened: Libc | undefined;
+
+export function openLibc(): Libc {
+  opened ??= bindOnUse();
+  return opened;
 }
 
-function bind() {
-  const koffi = loadKoffi();
-  const libc = koffi.load("libc.so.6");
-  return {
-    errno: () => koffi.errno(),
-    address: (memory: Uint8Array) => BigInt(koffi.address(memory)),
-    statx: libc.func("statx", "int", ["int", "str", "int", "uint", "void *"]),
-    syscall: libc.func("syscall", "long", ["long", "int", "str", "void *", "size_t"]),
-    inotifyInit: libc.func("inotify_init1", "int", ["int"]),
-    addWatch: libc.func("inotify_add_watch", "int", ["int", "str", "uint"]),
-    removeWatch: libc.func("inotify_rm_watch", "int", ["int", "int"]),
-    getpwuid: libc.func("getpwuid_r", "int", ["uint", "void *", "void *", "size_t", "void *"]),
-    getgrgid: libc.func("getgrgid_r", "int", ["uint", "void *", "void *", "size_t", "void *"]),
-    getgrouplist: libc.func("getgrouplist", "int", ["void *", "uint", "void *", "void *"]),
-  };
+function bindOnUse(): Libc {
+  const library = loadKoffi().load("libc.so.6");
+  const functions = {};
+  for (const [name, declaration] of Object.entries(DECLARATIONS)) {
+    const get = () => {
+      const value: unknown = library.func(declaration);
+      Object.defineProperty(functions, name, { value });
+      return value;
+    };
+    Object.defineProperty(functions, name, { configurable: true, get });
+  }
+  return functions as Libc;
 }
 
-let bound: ReturnType<typeof bind> | undefined;
-
-function libc(): ReturnType<typeof bind> {
-  bound ??= bind();
-  return bound;
+/** Number of the last failed call on this thread. */
+export function lastErrno(): number {
+  return loadKoffi().errno();
 }
 
-const statxBytes = stableBytes(STATX_BYTES);
-const statxView = new DataView(statxBytes.buffer);
+/** Its name, such as `EADDRINUSE`; undefined for a number that has none. */
+export function errnoName(errno: number): string | undefined {
+  return Object.entries(loadKoffi().os.errno).find(([, value]) => value === errno)?.[0];
+}
+
+/** Name of the last failed call's error, for people. */
+export function lastErrorName(): string {
+  const errno = lastErrno();
+  return errnoName(errno) ?? `errno ${errno}`;
+}
 
 /**
- * The numbers of an open file, from the kernel's memory only. No field is asked for, because device and inode are filled in
- * regardless and an empty mask keeps FUSE from asking its server.
+ * Locks what the descriptor is open on for this process alone, without waiting; the lock ends with the descriptor.
+ * @returns the name of the error when it cannot: `EAGAIN` when another process has the lock
  */
-export function numbersOf(descriptor: number): FileNumbers | undefined {
-  statxBytes.fill(0);
-  if (libc().statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, statxBytes) !== 0) return undefined;
-  return numbersInStatx();
-}
-
-/** What tells that a file's content may have changed. */
-export interface FileStamp extends FileNumbers {
-  readonly sizeBytes: bigint;
-  readonly modifiedNs: bigint;
-  /** Of the inode: set by the kernel's clock at every change, and by nobody's wish. */
-  readonly changedNs: bigint;
-}
-
-/** The stamp of an open file, as far as the kernel has it in memory; undefined when it has not. */
-export function stampOf(descriptor: number): FileStamp | undefined {
-  statxBytes.fill(0);
-  if (libc().statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_CONTENT, statxBytes) !== 0) return undefined;
-  if ((statxView.getUint32(0, true) & STATX_CONTENT) !== STATX_CONTENT) return undefined;
-  return {
-    ...numbersInStatx(),
-    sizeBytes: statxView.getBigUint64(STATX_SIZE_AT, true),
-    modifiedNs: timeInStatx(STATX_MTIME_AT),
-    changedNs: timeInStatx(STATX_CTIME_AT),
-  };
-}
-
-function numbersInStatx(): FileNumbers {
-  // Multiplied, not shifted: majors from 2048 on would turn negative.
-  const device = statxView.getUint32(STATX_DEVICE_AT, true) * 0x100000 + statxView.getUint32(STATX_DEVICE_AT + 4, true);
-  return { device, inode: statxView.getBigUint64(STATX_INODE_AT, true) };
-}
-
-function timeInStatx(at: number): bigint {
-  return statxView.getBigInt64(at, true) * 1_000_000_000n + BigInt(statxView.getUint32(at + 8, true));
-}
-
-const cachedHow = openHow(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED);
-const waitingHow = openHow(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
-
-/**
- * Opens a path for comparison only (O_PATH), following no symbolic link, if the kernel has every component in memory.
- * @returns the descriptor, "would-wait" when a file system or automounter would have to be asked, or "absent"
- */
-export function openIfCached(path: string): number | "would-wait" | "absent" {
-  const descriptor = Number(libc().syscall(SYS_OPENAT2, AT_FDCWD, path, cachedHow, OPEN_HOW_BYTES));
-  if (descriptor >= 0) return descriptor;
-  return libc().errno() === EAGAIN ? "would-wait" : "absent";
-}
-
-/** As {@link openIfCached}, on a helper thread, for as long as it takes. `done` gets undefined when there is no such file. */
-export function openWaiting(path: string, done: (descriptor: number | undefined) => void): void {
-  libc().syscall.async(SYS_OPENAT2, AT_FDCWD, path, waitingHow, OPEN_HOW_BYTES, (failure: unknown, returned: unknown) => {
-    const descriptor = Number(returned);
-    done(failure === null && descriptor >= 0 ? descriptor : undefined);
-  });
-}
-
-const IN_NONBLOCK = 0o4000;
-const IN_DELETE_SELF = 0x400;
-
-/** A new inotify instance, or undefined when root's are used up (fs.inotify.max_user_instances). */
-export function openInotify(): number | undefined {
-  const descriptor = Number(libc().inotifyInit(IN_NONBLOCK | O_CLOEXEC));
-  return descriptor < 0 ? undefined : descriptor;
-}
-
-/** Watches an inode, on a helper thread: its file system may be asked whether root may read. `done` gets the number of the watch. */
-export function startWatch(inotify: number, path: string, done: (watch: number | undefined) => void): void {
-  libc().addWatch.async(inotify, path, IN_DELETE_SELF, (failure: unknown, returned: unknown) => {
-    const watch = Number(returned);
-    done(failure === null && watch >= 0 ? watch : undefined);
-  });
-}
-
-export function endWatch(inotify: number, watch: number): void {
-  libc().removeWatch(inotify, watch);
-}
-
-/** Buffers of one look-up. They must stay referenced until `done` runs, because a helper thread writes into them. */
-export interface EntryMemory {
-  /** struct passwd or struct group. */
-  readonly entry: Uint8Array<ArrayBuffer>;
-  readonly strings: Uint8Array<ArrayBuffer>;
-  /** struct passwd * or NULL. */
-  readonly found: Uint8Array<ArrayBuffer>;
-}
-
-/** getpwuid_r(3) on a helper thread. */
-export function startUserLookup(uid: number, memory: EntryMemory, done: Done): void {
-  libc().getpwuid.async(uid, memory.entry, memory.strings, memory.strings.length, memory.found, returnedTo(done));
-}
-
-/** getgrgid_r(3) on a helper thread. */
-export function startGroupLookup(gid: number, memory: EntryMemory, done: Done): void {
-  libc().getgrgid.async(gid, memory.entry, memory.strings, memory.strings.length, memory.found, returnedTo(done));
-}
-
-/** getgrouplist(3) on a helper thread. `name` ends in NUL; `count` holds the room in `groups`, afterwards the number wanted. */
-export function startGroupList(name: Uint8Array, gid: number, groups: Uint32Array, count: Int32Array, done: Done): void {
-  libc().getgrouplist.async(name, gid, groups, count, returnedTo(done));
-}
-
-/** Where memory lies, to tell which bytes of it a C pointer points to. */
-export function addressOf(memory: Uint8Array): bigint {
-  return libc().address(memory);
-}
-
-function returnedTo(done: Done): (failure: unknown, returned: unknown) => void {
-  return (failure, returned) => done(failure === null ? Number(returned) : undefined);
+export function tryLock(descriptor: number): Result<void, string> {
+  return openLibc().flock(descriptor, LOCK_EXCLUSIVE_NO_WAIT) === 0 ? ok(undefined) : err(lastErrorName());
 }

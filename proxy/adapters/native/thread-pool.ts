@@ -1,7 +1,7 @@
 // The size of Bun's pool of helper threads, on which asynchronous file and library calls run. It defaults to the number of
 // processors, so on a small machine two account look-ups that hang would stop every log write of the agent.
 
-import { loadKoffi } from "./koffi.ts";
+import { openLibc } from "./libc.ts";
 
 /** Threads are only started when needed. */
 export const POOL_THREADS = 12;
@@ -11,6 +11,5 @@ export const POOL_THREADS = 12;
  * variable once, from the C environment, which assigning to `process.env` does not reach. A value set by the operator stays.
  */
 export function widenThreadPool(threads: number = POOL_THREADS): void {
-  const setenv = loadKoffi().load("libc.so.6").func("setenv", "int", ["str", "str", "int"]);
-  setenv("UV_THREADPOOL_SIZE", String(threads), 0);
+  openLibc().setenv("UV_THREADPOOL_SIZE", String(threads), 0);
 }

@@ -8,16 +8,8 @@ import type { RuleSet } from "../../core/rules/rules.ts";
 import { planRules } from "../../core/rules/tables/rule-plan.ts";
 import { type TableError, writeTables } from "../../core/rules/tables/rule-tables.ts";
 import { TABLES_ADDRESS } from "../../core/rules/tables/table-layout.ts";
-import {
-  addDataSegment,
-  type BinaryError,
-  CORE_MODULE_SECTION,
-  customSection,
-  findCustomSection,
-  readSections,
-  type Section,
-  writeSections,
-} from "../../core/wasm/wasm-binary.ts";
+import { CORE_MODULE_SECTION, readSections, type Section, writeSections } from "../../core/wasm/sections.ts";
+import { addDataSegment, type BinaryError, customSection, findCustomSection } from "../../core/wasm/wasm-binary.ts";
 import { readEngineTemplate } from "./engine-artifact.ts";
 
 export type CompileError = TableError | { readonly kind: "too-many-grants"; readonly limit: number };

@@ -4,6 +4,7 @@
 import type { ModuleBudgets } from "../../core/modules/module-entry.ts";
 import type { PolicyAnswer, PolicyQuestion } from "../../core/modules/policy-question.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import { liftOutcome, liftSettled, lowerQuestion } from "../../core/wasm/canonical-abi.ts";
 import type { ComponentPlan, CoreItem, LiftedFunction, PreparedComponent } from "../../core/wasm/component-plan.ts";
 import { GuestFault, GuestMemory, type Realloc } from "../../core/wasm/guest-memory.ts";
@@ -275,5 +276,5 @@ function findMemory(instances: readonly Exports[], item: CoreItem): WebAssembly.
 
 /** Traps are told with a piece of our own program behind them, which is of no use to anybody. */
 function describe(error: unknown): string {
-  return error instanceof Error ? error.message.replace(/ \(evaluating '[^\n]*'\)$/, "") : String(error);
+  return describeError(error).replace(/ \(evaluating '[^\n]*'\)$/, "");
 }

@@ -7,6 +7,7 @@ import type { Policy, PolicyDecision } from "../../core/ports.ts";
 import type { Claims } from "../../core/request/caller.ts";
 import type { CanonicalRequest } from "../../core/request/canonical-request.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import type { ComponentPlan, CoreItem, LiftedFunction } from "../../core/wasm/component-plan.ts";
 import { type BinaryError, extractCoreModule } from "../../core/wasm/wasm-binary.ts";
 import { type CompiledComponent, type ComponentInstance, startComponent } from "./component-instance.ts";
@@ -68,7 +69,7 @@ function compileModule(core: Uint8Array): Result<CompiledComponent, PolicyLoadEr
   try {
     module = new WebAssembly.Module(new Uint8Array(core));
   } catch (error) {
-    return err({ kind: "invalid-module", cause: error instanceof Error ? error.message : String(error) });
+    return err({ kind: "invalid-module", cause: describeError(error) });
   }
   const wanted = WebAssembly.Module.imports(module)[0];
   if (wanted !== undefined) return err({ kind: "has-imports", found: `${wanted.module} ${wanted.name}` });

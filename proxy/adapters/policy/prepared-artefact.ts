@@ -5,6 +5,7 @@ import { Decoder, Encoder } from "cbor-x/index-no-eval";
 import { MEMORY_PAGE_BYTES } from "../../core/modules/module-budgets.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { isObject } from "../../core/text/json-text.ts";
+import { describeError } from "../../core/thrown.ts";
 import type { ComponentPlan, CoreInstance, CoreItem, LiftedFunction, PreparedComponent } from "../../core/wasm/component-plan.ts";
 import { DEFAULT_PREPARATION_LIMITS, LIMITS } from "../../core/wasm/core-limits.ts";
 import { PREPARATION, prepareComponent } from "../../core/wasm/prepare-component.ts";
@@ -34,7 +35,7 @@ export function decodePrepared(bytes: Uint8Array): Result<PreparedComponent, str
   try {
     value = decoder.decode(bytes);
   } catch (error) {
-    return err(`it is no CBOR: ${error instanceof Error ? error.message : String(error)}`);
+    return err(`it is no CBOR: ${describeError(error)}`);
   }
   try {
     return ok(readPrepared(value));

@@ -2,6 +2,7 @@
 // never answers with a name that the account database did not give, and never holds more than a fixed number of entries.
 
 import type { Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 
 const ROOT = 0;
 
@@ -77,7 +78,7 @@ export function makeAccounts(options: AccountOptions): AccountOf {
   function begin(uid: number): Lookup {
     const progress = { userName: undefined as string | undefined };
     const finished = askDatabase(database, uid, progress)
-      .catch((cause: unknown) => unknownAccount(`cannot look up user id ${uid}: ${cause instanceof Error ? cause.message : String(cause)}`))
+      .catch((cause: unknown) => unknownAccount(`cannot look up user id ${uid}: ${describeError(cause)}`))
       .then((account) => {
         // An answer after the deadline still serves the next request.
         remember(uid, account);

@@ -6,11 +6,11 @@ import { closeSync, openSync } from "node:fs";
 import type { ExecutableId } from "../../core/request/caller.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { makeFairSlots } from "../../core/tally/fair-slots.ts";
-import { type FileStamp, O_CLOEXEC, O_PATH, stampOf } from "../native/libc.ts";
 import type { RunningExecutable } from "./executable.ts";
 import { type FileHash, type HashProcess, makeHashProcess } from "./hash-process.ts";
 import { sameNumbers } from "./inode.ts";
 import { type Lane, makeLane } from "./lane.ts";
+import { type FileStamp, O_CLOEXEC, O_PATH, stampOf } from "./libc.ts";
 import type { ProcessHandle } from "./process.ts";
 
 export interface HashOptions {

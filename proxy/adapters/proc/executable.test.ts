@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readdirSync, realpathSync } from "node:fs";
 import { err, ok } from "../../core/result.ts";
-import { numbersOf, O_PATH, openWaiting } from "../native/libc.ts";
 import { provePath, type RunningExecutable, readExecutable } from "./executable.ts";
 import { makeKernelNumbers } from "./inode.ts";
 import { type Lane, makeLane } from "./lane.ts";
+import { numbersOf, O_PATH, openWaiting } from "./libc.ts";
 import { openProcess } from "./process.ts";
 
 const lane = makeLane({ places: 1, limitMs: 30_000, maxWaiting: 1 });

@@ -4,9 +4,9 @@
 import { closeSync, openSync, readlinkSync } from "node:fs";
 import type { ExecutableId } from "../../core/request/caller.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { type FileNumbers, numbersOf, O_CLOEXEC, O_PATH, openIfCached, openWaiting } from "../native/libc.ts";
 import { isPinned, type KernelNumbersOf, sameNumbers } from "./inode.ts";
 import type { Lane } from "./lane.ts";
+import { type FileNumbers, numbersOf, O_CLOEXEC, O_PATH, openIfCached, openWaiting } from "./libc.ts";
 import type { ProcessHandle } from "./process.ts";
 
 /** The executable of a process that was found to be the pinned one. */

@@ -2,6 +2,7 @@
 // read that hangs cannot be taken back, but its process can be ended: so nothing that a file system does lasts longer than a limit.
 
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import { POOL_THREADS } from "../native/thread-pool.ts";
 
 export interface HashProcessOptions {
@@ -117,7 +118,7 @@ export function makeHashProcess({ command, idleMs }: HashProcessOptions): HashPr
       try {
         current ??= startChild();
       } catch (cause) {
-        done(err(`cannot start the process that hashes executables: ${cause instanceof Error ? cause.message : String(cause)}`));
+        done(err(`cannot start the process that hashes executables: ${describeError(cause)}`));
         return () => {};
       }
       const running = current;

@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
+import { describeError } from "../../core/thrown.ts";
 
 /** Files are hashed side by side, a piece of each in turn. */
 const PIECE_BYTES = 256 * 1024;
@@ -28,7 +29,7 @@ export async function serveHashes(input: AsyncIterable<Uint8Array>, answer: (lin
       if (id === undefined) continue;
       void hashFile(`${folder}/${descriptor}`, Number(maxBytes)).then(
         (found) => answer(`${id} ok ${found.length} ${found.hash}\n`),
-        (cause: unknown) => answer(`${id} failed ${cause instanceof Error ? cause.message.replaceAll("\n", " ") : String(cause)}\n`),
+        (cause: unknown) => answer(`${id} failed ${describeError(cause).replaceAll("\n", " ")}\n`),
       );
     }
   }

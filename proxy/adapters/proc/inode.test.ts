@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { closeSync, openSync, readdirSync, realpathSync, statSync } from "node:fs";
-import { numbersOf, O_PATH, openIfCached } from "../native/libc.ts";
 import { isPinned, makeKernelNumbers, parseWatch, sameNumbers } from "./inode.ts";
 import { makeLane } from "./lane.ts";
+import { numbersOf, O_PATH, openIfCached } from "./libc.ts";
 
 const USER = 1000;
 

@@ -3,8 +3,8 @@
 
 import { closeSync, openSync, readSync } from "node:fs";
 import type { ExecutableId } from "../../core/request/caller.ts";
-import { endWatch, type FileNumbers, openInotify, startWatch } from "../native/libc.ts";
 import type { Lane } from "./lane.ts";
+import { endWatch, type FileNumbers, openInotify, startWatch } from "./libc.ts";
 
 /** Flags of the instance and the one line of its one watch. */
 const FDINFO_BYTES = 1024;

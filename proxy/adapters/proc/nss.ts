@@ -2,9 +2,9 @@
 // It never blocks the event loop, keeps no answer and gives bytes that are not UTF-8 to nobody.
 
 import { err, ok, type Result } from "../../core/result.ts";
-import { addressOf, type Done, type EntryMemory, stableBytes, startGroupList, startGroupLookup, startUserLookup } from "../native/libc.ts";
 import type { AccountDatabase, UserEntry } from "./accounts.ts";
 import { makeLane } from "./lane.ts";
+import { addressOf, type Done, type EntryMemory, stableBytes, startGroupList, startGroupLookup, startUserLookup } from "./libc.ts";
 
 /** struct passwd: name, passwd, uid, gid, gecos, dir, shell. struct group: name, passwd, gid, members. */
 const PASSWD_BYTES = 48;

@@ -4,8 +4,8 @@
 
 import { closeSync, openSync, read } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
-import { O_CLOEXEC, O_PATH } from "../native/libc.ts";
 import type { Lane, LaneFailure } from "./lane.ts";
+import { O_CLOEXEC, O_PATH } from "./libc.ts";
 
 const O_DIRECTORY = 0o200000;
 /** USER_HZ, the unit of times in /proc: 100 per second on every Linux on x86-64 and arm64, whatever CONFIG_HZ says. */

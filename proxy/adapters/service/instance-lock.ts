@@ -3,10 +3,8 @@
 
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
-import { lastError, openLibc } from "./libc.ts";
-
-const LOCK_EX = 2;
-const LOCK_NB = 4;
+import { describeError } from "../../core/thrown.ts";
+import { tryLock } from "../native/libc.ts";
 
 export interface InstanceLock extends Disposable {
   readonly descriptor: number;
@@ -25,11 +23,12 @@ export function lockFolder(path: string): Result<InstanceLock, LockError> {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = describeError(cause);
     return err({ kind: "failed", pid: undefined, message: `cannot lock "${path}": ${reason}` });
   }
-  if (openLibc().flock(fd, LOCK_EX | LOCK_NB) === 0) return ok({ descriptor: fd, [Symbol.dispose]: () => closeSync(fd) });
-  const { code } = lastError();
+  const locked = tryLock(fd);
+  if (locked.ok) return ok({ descriptor: fd, [Symbol.dispose]: () => closeSync(fd) });
+  const code = locked.error;
   const pid = code === "EAGAIN" ? findHolder(readLocks(), fstatSync(fd, { bigint: true })) : undefined;
   closeSync(fd);
   if (code !== "EAGAIN") return err({ kind: "failed", pid: undefined, message: `cannot lock "${path}": ${code}` });

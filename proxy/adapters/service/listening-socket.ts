@@ -3,7 +3,7 @@
 
 import { closeSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
-import { AF_INET, lastError, openLibc, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "./libc.ts";
+import { AF_INET, lastErrorName, openLibc, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "../native/libc.ts";
 
 export interface ListeningSocketError {
   readonly kind: "in-use" | "denied" | "failed";
@@ -20,7 +20,6 @@ export interface OpenSocket {
 }
 
 const FIRST_FD = 3;
-const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_TYPE = 3;
 const SO_ACCEPTCONN = 30;
@@ -81,7 +80,7 @@ export function settleListening({ descriptor, backlog }: OpenSocket): readonly s
   const libc = openLibc();
   const refused: string[] = [];
   const check = (code: number, what: string) => {
-    if (code !== 0) refused.push(`${what}: ${lastError().code}`);
+    if (code !== 0) refused.push(`${what}: ${lastErrorName()}`);
   };
   check(libc.listen(descriptor, backlog), `cannot set the backlog to ${backlog}`);
   check(libc.setsockopt(descriptor, IPPROTO_TCP, TCP_FASTOPEN, new Uint8Array(4), 4), "cannot switch TCP Fast Open off");
@@ -112,7 +111,7 @@ function readQueue(fd: number): { readonly waiting: number; readonly backlog: nu
 export function openOwnSocket(address: string, port: number): Result<OpenSocket, ListeningSocketError> {
   const libc = openLibc();
   const fail = (): Result<OpenSocket, ListeningSocketError> => {
-    const { code } = lastError();
+    const code = lastErrorName();
     const kind = code === "EADDRINUSE" ? "in-use" : code === "EACCES" || code === "EPERM" ? "denied" : "failed";
     return err({ kind, message: `cannot listen on "${address}:${port}": ${code}` });
   };

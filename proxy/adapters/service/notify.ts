@@ -2,7 +2,7 @@
 // service manager it does nothing.
 
 import { closeSync } from "node:fs";
-import { AF_UNIX, openLibc, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from "./libc.ts";
+import { AF_UNIX, openLibc, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from "../native/libc.ts";
 
 export interface Notify {
   /** `READY=1`, `STATUS=text`, …; one per line. False: nobody was told. */

@@ -6,6 +6,7 @@ import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, rmSync, writeSy
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { err, ok, type Result } from "../../core/result.ts";
+import { errorCode } from "../../core/thrown.ts";
 
 export interface WriteError {
   readonly path: string;
@@ -65,7 +66,7 @@ function temporaryBeside(path: string): string {
 }
 
 export function writeErrorFrom(path: string, error: unknown): WriteError {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+  const code = errorCode(error) ?? "unknown";
   return { path, code, message: `cannot write "${path}": ${code}${error instanceof Error ? ` (${error.message})` : ""}` };
 }
 

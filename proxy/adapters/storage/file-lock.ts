@@ -2,9 +2,9 @@
 
 import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
-import { loadKoffi } from "../native/koffi.ts";
+import { describeError } from "../../core/thrown.ts";
+import { tryLock } from "../native/libc.ts";
 
-const LOCK_EXCLUSIVE_NO_WAIT = 2 | 4;
 const ASK_AGAIN_MS = 20;
 
 /**
@@ -17,12 +17,10 @@ export function takeFileLock(path: string, waitMs: number): Result<Disposable | 
   try {
     descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600);
   } catch (error) {
-    return err(error instanceof Error ? error.message : String(error));
+    return err(describeError(error));
   }
-  const koffi = loadKoffi();
-  const flock = koffi.load("libc.so.6").func("flock", "int", ["int", "int"]);
   const deadline = performance.now() + waitMs;
-  while (flock(descriptor, LOCK_EXCLUSIVE_NO_WAIT) !== 0) {
+  while (!tryLock(descriptor).ok) {
     if (performance.now() >= deadline) {
       closeSync(descriptor);
       return ok(undefined);

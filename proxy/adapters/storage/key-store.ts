@@ -4,7 +4,9 @@
 import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isKeyGuid, type LatchedKey, parseKey, renderKeyError, renderKeyFile } from "../../core/channel/secure-channel.ts";
+import { distrustOwner, SECRET } from "../../core/file-trust.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError, errorCode } from "../../core/thrown.ts";
 import { writeAtomically } from "./atomic-write.ts";
 
 export interface KeyStoreError {
@@ -27,9 +29,9 @@ export function openKeyStore(folder: string): Result<KeyStore, KeyStoreError> {
     const stat = lstatSync(folder);
     if (!stat.isDirectory()) return err({ message: `cannot use key folder "${folder}": found a link or file, want a directory` });
     if (stat.uid !== process.geteuid?.()) return err({ message: `cannot use key folder "${folder}": owner is uid ${stat.uid}, want root` });
-    if ((stat.mode & 0o077) !== 0) chmodSync(folder, 0o700);
+    if ((stat.mode & SECRET) !== 0) chmodSync(folder, 0o700);
   } catch (error) {
-    return err({ message: `cannot use key folder "${folder}": ${describeError(error)}` });
+    return err({ message: `cannot use key folder "${folder}": ${describeWithCode(error)}` });
   }
   return ok({
     load: (guid) => loadKey(folder, guid),
@@ -50,10 +52,9 @@ function loadKey(folder: string, guid: string): Result<LatchedKey, KeyStoreError
     const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
       const stat = fstatSync(descriptor);
-      const mode = (stat.mode & 0o7777).toString(8).padStart(4, "0");
       if (!stat.isFile()) return err({ message: `cannot load key "${path}": found something else, want a regular file` });
-      if (stat.uid !== process.geteuid?.()) return err({ message: `cannot load key "${path}": owner is uid ${stat.uid}, want root` });
-      if ((stat.mode & 0o077) !== 0) return err({ message: `cannot load key "${path}": file mode is ${mode}, want 0600` });
+      const trouble = distrustOwner(stat, process.geteuid?.() ?? 0, SECRET);
+      if (trouble !== undefined) return err({ message: `cannot load key "${path}": file ${trouble}` });
       if (stat.size > MAX_KEY_FILE_BYTES)
         return err({ message: `cannot load key "${path}": found ${stat.size} bytes, want at most ${MAX_KEY_FILE_BYTES}` });
       text = readFileSync(descriptor, "utf8");
@@ -61,7 +62,7 @@ function loadKey(folder: string, guid: string): Result<LatchedKey, KeyStoreError
       closeSync(descriptor);
     }
   } catch (error) {
-    return err({ message: `cannot load key "${path}": ${describeError(error)}` });
+    return err({ message: `cannot load key "${path}": ${describeWithCode(error)}` });
   }
   const key = parseKey(text);
   if (!key.ok) return err({ message: `cannot load key "${path}": ${renderKeyError(key.error)}` });
@@ -96,7 +97,7 @@ function pruneKeys(folder: string, keepGuid: string): void {
   }
 }
 
-function describeError(error: unknown): string {
-  if (error instanceof Error && "code" in error) return `${String(error.code)} (${error.message})`;
-  return error instanceof Error ? error.message : String(error);
+function describeWithCode(error: unknown): string {
+  const code = errorCode(error);
+  return code === undefined ? describeError(error) : `${code} (${describeError(error)})`;
 }

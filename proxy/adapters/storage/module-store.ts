@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { SECRET } from "../../core/file-trust.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import {
   isSha256,
@@ -15,6 +16,7 @@ import {
   renderModuleIndex,
 } from "../../core/modules/module-index.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import { writeAtomically } from "./atomic-write.ts";
 import { readLockHolder, takeFileLock } from "./file-lock.ts";
 import { openOwnedFolder } from "./owned-file.ts";
@@ -36,7 +38,7 @@ export interface StoreError {
 /** The list after a change, and what it needs that may not be stored yet. */
 export interface StoreChange {
   readonly entries: readonly ModuleEntry[];
-  readonly objects: readonly Uint8Array[];
+  readonly objects: readonly Hashed[];
 }
 
 /** How the store touches the disk when it changes something. Tests put one here that fails or dies midway. */
@@ -60,6 +62,19 @@ export function defaultModuleFolder(latchKeyFolder: string): string {
 
 export function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
+}
+
+declare const known: unique symbol;
+/** Bytes with the hash of them, by which the store names its files. Only {@link hashed} makes one. */
+export interface Hashed {
+  readonly [known]: true;
+  readonly bytes: Uint8Array;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+export function hashed(bytes: Uint8Array): Hashed {
+  return { bytes, sha256: hashOf(bytes) } as Hashed;
 }
 
 /**
@@ -151,8 +166,7 @@ function commit(folder: string, owner: number, { entries, objects }: StoreChange
     if (now.ok && renderModuleIndex(now.value) === index.toString("utf8")) return ok(undefined);
     return err({ kind: "not-written", message: `cannot change modules: ${message}` });
   };
-  for (const bytes of objects) {
-    const sha256 = hashOf(bytes);
+  for (const { bytes, sha256 } of objects) {
     // What is there already, whole, need not be written again.
     if (readModuleObject(folder, owner, sha256, bytes.length).ok) continue;
     const written = files.write(join(folder, OBJECTS_FOLDER, sha256), bytes);
@@ -188,10 +202,10 @@ function makeFolder(folder: string, owner: number, files: StoreFiles): Result<vo
     if (!opened.ok) return unusable(opened.error);
     opened.value?.[Symbol.dispose]();
     // Settings may hold what is nobody else's business.
-    if ((lstatSync(folder).mode & 0o077) !== 0) chmodSync(folder, 0o700);
+    if ((lstatSync(folder).mode & SECRET) !== 0) chmodSync(folder, 0o700);
     return ok(undefined);
   } catch (error) {
-    return unusable(error instanceof Error ? error.message : String(error));
+    return unusable(describeError(error));
   }
 }
 
@@ -211,7 +225,7 @@ function fillFolder(folder: string, owner: number, files: StoreFiles): Result<vo
     objects.value?.[Symbol.dispose]();
     return ok(undefined);
   } catch (error) {
-    return unusable(error instanceof Error ? error.message : String(error));
+    return unusable(describeError(error));
   }
 }
 

@@ -1,10 +1,10 @@
 // Reads files that only one user can have written: folder and file are checked on the descriptors that are read, links are not
 // followed, and what changes while it is read is not taken.
 
-import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, type Stats } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from "node:fs";
+import { distrustFile, distrustOwner, TRUSTED } from "../../core/file-trust.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-
-const OTHERS_MAY_WRITE = 0o022;
+import { describeError, errorCode } from "../../core/thrown.ts";
 
 /** A folder that was found to be the owner's alone to write, held open: what is read is read below this very folder. */
 export interface OwnedFolder extends Disposable {
@@ -22,17 +22,17 @@ export function openOwnedFolder(path: string, owner: number): Result<OwnedFolder
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-    const trouble = troubleWith(fstatSync(descriptor), owner);
+    const trouble = distrustOwner(fstatSync(descriptor), owner, TRUSTED);
     if (trouble !== undefined) {
       closeSync(descriptor);
       return err(`the folder's ${trouble}`);
     }
   } catch (error) {
     if (descriptor !== undefined) closeSync(descriptor);
-    const code = codeOf(error);
+    const code = errorCode(error);
     if (code === "ENOENT") return ok(undefined);
     if (code === "ELOOP" || code === "ENOTDIR") return err("found a link or a file, want a folder");
-    return err(describe(error));
+    return err(describeError(error));
   }
   const open = descriptor;
   const below = `/proc/self/fd/${open}`;
@@ -49,11 +49,8 @@ function readOwned(path: string, owner: number, maxBytes: number): Result<Uint8A
     // A pipe must not block us, a link must not lead elsewhere.
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const stat = fstatSync(descriptor);
-    if (!stat.isFile()) return err("found something else, want a regular file");
-    const trouble = troubleWith(stat, owner);
+    const trouble = distrustFile(stat, owner, TRUSTED, maxBytes);
     if (trouble !== undefined) return err(trouble);
-    if (stat.nlink !== 1) return err(`found ${stat.nlink} links to the file, want 1`);
-    if (stat.size > maxBytes) return err(`found ${stat.size} bytes, want at most ${maxBytes}`);
     const bytes = readAll(descriptor, stat.size);
     const after = fstatSync(descriptor);
     // Half an edit may be good, too. Whoever writes beside and renames is never seen like this.
@@ -61,19 +58,13 @@ function readOwned(path: string, owner: number, maxBytes: number): Result<Uint8A
       return err("it changed while it was read");
     return ok(bytes);
   } catch (error) {
-    const code = codeOf(error);
+    const code = errorCode(error);
     if (code === "ENOENT") return ok(undefined);
     if (code === "ELOOP") return err("found a link, want a regular file");
-    return err(describe(error));
+    return err(describeError(error));
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
-}
-
-function troubleWith(stat: Stats, owner: number): string | undefined {
-  if (stat.uid !== owner) return `owner is uid ${stat.uid}, want ${owner === 0 ? "root" : owner}`;
-  if ((stat.mode & OTHERS_MAY_WRITE) === 0) return undefined;
-  return `mode is ${(stat.mode & 0o7777).toString(8).padStart(4, "0")}, want one that only the owner may write to`;
 }
 
 /** At most as much as there was at the look. */
@@ -86,12 +77,4 @@ function readAll(descriptor: number, size: number): Uint8Array {
     length += read;
   }
   return bytes.subarray(0, length);
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -4,9 +4,11 @@
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { mkdir, open, opendir, rename, unlink } from "node:fs/promises";
+import { distrustFile, distrustOwner, TRUSTED } from "../../core/file-trust.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { GenericEvent, TelemetryEvent } from "../../core/telemetry/event.ts";
 import { MAX_EVENT_FILE_BYTES, parseEventFile, parseExtensionEventFile, renderEventFiles } from "../../core/telemetry/event-file.ts";
+import { describeError, errorCode } from "../../core/thrown.ts";
 
 export interface EventFolder {
   /** Keeps events in a file of their own. An error when the folder is full or cannot be used. */
@@ -30,7 +32,6 @@ const NAMES: Readonly<Record<EventFileKind, RegExp>> = { kept: /^[0-9]{1,30}\.js
 /** Looked at each time; nobody but root can put more there. */
 const MAX_ENTRIES = 10_000;
 const MAX_FILES_AT_ONCE = 100;
-const OTHERS_MAY_WRITE = 0o022;
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
 
@@ -47,15 +48,11 @@ export function makeEventFolder(path: string, owner: number, maxFiles: number, n
     try {
       await mkdir(path, { recursive: true, mode: FOLDER_MODE });
       await using handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-      const found = await handle.stat();
-      if (found.uid !== owner || (found.mode & OTHERS_MAY_WRITE) !== 0) {
-        return err(
-          `cannot use event folder "${path}": owner is uid ${found.uid} and mode 0${(found.mode & 0o7777).toString(8)}, want uid ${owner} and no more than 0755`,
-        );
-      }
+      const trouble = distrustOwner(await handle.stat(), owner, TRUSTED);
+      if (trouble !== undefined) return err(`cannot use event folder "${path}": ${trouble}`);
       return ok(await work((name) => `/proc/self/fd/${handle.fd}/${name}`));
     } catch (error) {
-      return err(`cannot use event folder "${path}": ${error instanceof Error ? error.message : String(error)}`);
+      return err(`cannot use event folder "${path}": ${describeError(error)}`);
     }
   }
 
@@ -128,10 +125,8 @@ async function readEvents(path: string, kind: EventFileKind, owner: number): Pro
     // A pipe must not hold us, a link must not lead elsewhere.
     await using handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const found = await handle.stat();
-    if (!found.isFile()) return err("found something else, want a regular file");
-    if (found.uid !== owner || (found.mode & OTHERS_MAY_WRITE) !== 0) return err("others than root may have written it");
-    if (found.nlink !== 1) return err(`found ${found.nlink} links to the file, want 1`);
-    if (found.size > MAX_EVENT_FILE_BYTES) return err(`found ${found.size} bytes, want at most ${MAX_EVENT_FILE_BYTES}`);
+    const trouble = distrustFile(found, owner, TRUSTED, MAX_EVENT_FILE_BYTES);
+    if (trouble !== undefined) return err(trouble);
     const buffer = Buffer.alloc(found.size);
     let length = 0;
     for (;;) {
@@ -141,7 +136,7 @@ async function readEvents(path: string, kind: EventFileKind, owner: number): Pro
     }
     bytes = buffer.subarray(0, length);
   } catch (error) {
-    return err(error instanceof Error && "code" in error ? String(error.code) : "unreadable");
+    return err(errorCode(error) ?? "unreadable");
   }
   if (kind === "kept") return parseEventFile(bytes);
   const event = parseExtensionEventFile(bytes);

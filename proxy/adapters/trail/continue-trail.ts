@@ -3,11 +3,13 @@
 
 import { createHash } from "node:crypto";
 import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, openSync, renameSync, writeSync } from "node:fs";
+import { distrustFile, SECRET } from "../../core/file-trust.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import type { Recovery } from "../../core/trail/trail-record.ts";
 import { decodeRecord } from "./decode-record.ts";
 import { HASH_BYTES, HEADER_BYTES, NO_HASH, readFrame, SEGMENT_MAGIC, skipFrames } from "./frame.ts";
-import { describe, listSegments, openSegment, readBytes, segmentPath, tornPath } from "./segment-files.ts";
+import { listSegments, openSegment, readBytes, segmentPath, tornPath } from "./segment-files.ts";
 
 /** Where the next record goes. */
 export interface TrailEnd {
@@ -32,7 +34,7 @@ export function continueTrail(folder: string): Result<TrailEnd, string> {
     const found = openSegment(segmentPath(folder, number), constants.O_RDWR);
     if (!found.ok) return found;
     const { descriptor, size } = found.value;
-    const trouble = distrust(descriptor, size);
+    const trouble = distrustFile(fstatSync(descriptor), process.geteuid?.() ?? 0, SECRET, MAX_SEGMENT_BYTES);
     let goOn = false;
     try {
       if (trouble !== undefined) return err(`cannot use "${segmentPath(folder, number)}": ${trouble}`);
@@ -52,20 +54,12 @@ export function continueTrail(folder: string): Result<TrailEnd, string> {
       // Nothing of it was ever whole and it was moved aside: its number is free.
       if (end.kind === "torn") nextSegment = number;
     } catch (error) {
-      return err(`cannot recover "${segmentPath(folder, number)}": ${describe(error)}`);
+      return err(`cannot recover "${segmentPath(folder, number)}": ${describeError(error)}`);
     } finally {
       if (!goOn) closeSync(descriptor);
     }
   }
   return ok({ lastHash: NO_HASH, nextSequence: 1, open: undefined, nextSegment, afterStop: false, recovery });
-}
-
-function distrust(descriptor: number, size: number): string | undefined {
-  const { uid, mode, nlink } = fstatSync(descriptor);
-  if (uid !== process.geteuid?.()) return `owner is uid ${uid}, want root`;
-  if ((mode & 0o077) !== 0) return `mode is ${(mode & 0o7777).toString(8).padStart(4, "0")}, want 0600`;
-  if (nlink !== 1) return `found ${nlink} links to the file, want 1`;
-  return size > MAX_SEGMENT_BYTES ? `found ${size} bytes, want at most ${MAX_SEGMENT_BYTES}` : undefined;
 }
 
 type SegmentEnd =

@@ -2,10 +2,11 @@
 
 import { closeSync, fsync, openSync, rmSync, writeSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import type { HeadRecord } from "../../core/trail/trail-record.ts";
 import { encodeOwnRecord } from "./encode-record.ts";
 import { FRAME_OVERHEAD_BYTES, HASH_BYTES, HEADER_BYTES, writeFrame, writeHeader } from "./frame.ts";
-import { describe, segmentPath } from "./segment-files.ts";
+import { segmentPath } from "./segment-files.ts";
 
 export interface OpenSegment {
   readonly descriptor: number;
@@ -34,7 +35,7 @@ export function makeSegment(
       closeSync(descriptor);
       rmSync(path, { force: true });
     }
-    return err(`cannot make "${path}": ${describe(error)}`);
+    return err(`cannot make "${path}": ${describeError(error)}`);
   }
 }
 

@@ -3,10 +3,11 @@
 
 import { closeSync, constants } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import type { HeadRecord } from "../../core/trail/trail-record.ts";
 import { decodeRecord } from "./decode-record.ts";
 import { HASH_BYTES, HEADER_BYTES, readFrame, SEGMENT_MAGIC } from "./frame.ts";
-import { describe, openSegment, readBytes, segmentPath } from "./segment-files.ts";
+import { openSegment, readBytes, segmentPath } from "./segment-files.ts";
 
 export const MAX_READ_BYTES = 128 * 1024 * 1024;
 const HEAD_BYTES = 4096;
@@ -20,7 +21,7 @@ export function readSegmentBytes(folder: string, number: number, limit = MAX_REA
       return err(`cannot read "${segmentPath(folder, number)}": found ${size} bytes, want at most ${MAX_READ_BYTES}`);
     return ok(readBytes(descriptor, 0, Math.min(size, limit)));
   } catch (error) {
-    return err(`cannot read "${segmentPath(folder, number)}": ${describe(error)}`);
+    return err(`cannot read "${segmentPath(folder, number)}": ${describeError(error)}`);
   } finally {
     closeSync(descriptor);
   }

@@ -4,7 +4,9 @@
 import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { SECRET } from "../../core/file-trust.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 
 export interface SegmentFile {
   readonly number: number;
@@ -30,10 +32,10 @@ export function claimFolder(folder: string): Result<void, string> {
     const stat = lstatSync(folder);
     if (!stat.isDirectory()) return err(`cannot use trail folder "${folder}": found a link or file, want a directory`);
     if (stat.uid !== process.geteuid?.()) return err(`cannot use trail folder "${folder}": owner is uid ${stat.uid}, want root`);
-    if ((stat.mode & 0o077) !== 0) chmodSync(folder, 0o700);
+    if ((stat.mode & SECRET) !== 0) chmodSync(folder, 0o700);
     return ok(undefined);
   } catch (error) {
-    return err(`cannot use trail folder "${folder}": ${describe(error)}`);
+    return err(`cannot use trail folder "${folder}": ${describeError(error)}`);
   }
 }
 
@@ -51,7 +53,7 @@ export function listSegments(folder: string): Result<readonly SegmentFile[], str
     const numbers = [...whole].sort((a, b) => a - b);
     return ok(numbers.map((number) => ({ number, bytes: bytes.get(number) ?? 0 })));
   } catch (error) {
-    return err(`cannot list "${folder}": ${describe(error)}`);
+    return err(`cannot list "${folder}": ${describeError(error)}`);
   }
 }
 
@@ -73,7 +75,7 @@ export function openSegment(path: string, flags: number): Result<{ readonly desc
     return ok({ descriptor, size: stat.size });
   } catch (error) {
     if (descriptor !== undefined) closeSync(descriptor);
-    return err(`cannot open "${path}": ${describe(error)}`);
+    return err(`cannot open "${path}": ${describeError(error)}`);
   }
 }
 
@@ -87,8 +89,4 @@ export function readBytes(descriptor: number, from: number, limit: number): Uint
     length += read;
   }
   return bytes.subarray(0, length);
-}
-
-export function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

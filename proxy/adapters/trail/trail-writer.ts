@@ -3,6 +3,7 @@
 // record of its own when writing works again. Nothing here waits for a disk on the way of a request.
 
 import { closeSync, ftruncateSync, write as writeFile } from "node:fs";
+import { describeError } from "../../core/thrown.ts";
 import type { GapRecord, Recovery, TrailDecision } from "../../core/trail/trail-record.ts";
 import { continueTrail } from "./continue-trail.ts";
 import { DecisionQueue } from "./decision-queue.ts";
@@ -10,7 +11,7 @@ import { encodeDecision, encodeOpening, encodeOwnRecord } from "./encode-record.
 import { FRAME_OVERHEAD_BYTES, HASH_BYTES, MAX_PAYLOAD_BYTES, writeFrame } from "./frame.ts";
 import { closeSegment, makeSegment, type OpenSegment } from "./open-segment.ts";
 import { readFirstSequence } from "./read-segment.ts";
-import { claimFolder, describe, listSegments, removeSegment } from "./segment-files.ts";
+import { claimFolder, listSegments, removeSegment } from "./segment-files.ts";
 
 export interface TrailOptions {
   readonly folder: string;
@@ -169,7 +170,7 @@ export class TrailWriter {
       this.#state = "writing";
       this.#write(this.#segment, this.#batch.end, HASH_BYTES);
     } catch (error) {
-      this.#fail(`internal error in decision trail: ${describe(error)}`);
+      this.#fail(`internal error in decision trail: ${describeError(error)}`);
       this.#rest();
     }
   }
@@ -301,7 +302,7 @@ export class TrailWriter {
       if (error === null && written > 0 && from + written < end) return this.#write(segment, end, from + written);
       if (error !== null || from + written < end) {
         this.#cutBack(segment);
-        this.#fail(`cannot write the decision trail: ${error === null ? "nothing was written" : describe(error)}`);
+        this.#fail(`cannot write the decision trail: ${error === null ? "nothing was written" : describeError(error)}`);
         return this.#rest();
       }
       segment.bytes += end - HASH_BYTES;

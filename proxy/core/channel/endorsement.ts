@@ -3,32 +3,13 @@
 
 import { createHmac } from "node:crypto";
 import type { HeaderField, RequestHead } from "../request/http-message.ts";
-import { splitQuery } from "../request/request-target.ts";
+import type { TargetParts } from "../request/request-target.ts";
 import type { Permit } from "../request/verdict.ts";
 import { err, ok, type Result } from "../result.ts";
+import { AUTHORIZATION_HEADER, CLAIMS_HEADER, DATE_HEADER, OUR_HEADERS, REQUEST_HOP_BY_HOP, trimBlanks } from "./header-names.ts";
 import type { LatchedKey } from "./secure-channel.ts";
 
 export const AUTHORIZATION_SCHEME = "Azure-HMAC-SHA256";
-export const AUTHORIZATION_HEADER = "x-ms-azure-host-authorization";
-export const DATE_HEADER = "x-ms-azure-host-date";
-export const CLAIMS_HEADER = "x-ms-azure-host-claims";
-
-/** What the caller sent is never passed on under these names. */
-const OURS: ReadonlySet<string> = new Set([AUTHORIZATION_HEADER, DATE_HEADER, CLAIMS_HEADER]);
-
-/** Fields that speak about one connection only. Fields that a client merely names in `Connection` are kept on purpose:
- *  dropping them would let a client strip `X-Forwarded-For`, by which the host recognises forged requests. */
-const HOP_BY_HOP: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "content-length",
-  "upgrade",
-  "expect",
-]);
 
 /** The body as it will leave: its framing is stated once, by us. */
 export type OutboundBody =
@@ -42,7 +23,8 @@ export type AmbiguousRequest =
   | { readonly kind: "colliding-parameters"; readonly text: string };
 
 export interface EndorsementInput {
-  readonly head: RequestHead;
+  /** Of the same request as the permit. */
+  readonly head: Pick<RequestHead, "headers" | "framing">;
   readonly body: OutboundBody;
   readonly isRoot: boolean;
   /** RFC 1123 date on the host's clock. */
@@ -58,31 +40,31 @@ export function renderClaims(isRoot: boolean): string {
 
 /**
  * Turns a permitted request into the head that goes to the host, latin1 bytes including the empty line.
- * The client's fields keep their order, case and bytes; hop-by-hop fields and anything under our names are dropped.
+ * Method and target are those of the permit. The client's fields keep their order, case and bytes; hop-by-hop fields and
+ * anything under our names are dropped.
  * @see docs/protocol.md#signing-input, test/vectors/signing.json
  */
-export function endorse(_proof: Permit, input: EndorsementInput): Result<Uint8Array, AmbiguousRequest> {
+export function endorse({ line }: Permit, input: EndorsementInput): Result<Uint8Array, AmbiguousRequest> {
   const { head, body, key } = input;
   const fields: HeaderField[] = [];
   for (const field of head.headers) {
-    const name = field[0].toLowerCase();
-    if (!HOP_BY_HOP.has(name) && !OURS.has(name)) fields.push(field);
+    if (!REQUEST_HOP_BY_HOP.has(field[0]) && !OUR_HEADERS.has(field[0])) fields.push(field);
   }
   const framing = framingField(head, body);
   if (framing !== undefined) fields.push(framing);
   fields.push([DATE_HEADER, input.date], [CLAIMS_HEADER, renderClaims(input.isRoot)]);
   if (key !== undefined) {
-    const ambiguity = findAmbiguity(fields, head.target);
+    const ambiguity = findAmbiguity(fields, line.query);
     if (ambiguity !== undefined) return err(ambiguity);
     const bytes = body.kind === "buffered" ? body.bytes : EMPTY;
-    fields.push([AUTHORIZATION_HEADER, renderAuthorization(key, signingInput(head.method, head.target, fields, bytes))]);
+    fields.push([AUTHORIZATION_HEADER, renderAuthorization(key, signingInput(line.method, line, fields, bytes))]);
   }
-  return ok(renderHead(head.method, head.target, fields));
+  return ok(renderHead(line.method, line.target, fields));
 }
 
 const EMPTY = new Uint8Array(0);
 
-function framingField(head: RequestHead, body: OutboundBody): HeaderField | undefined {
+function framingField(head: Pick<RequestHead, "framing">, body: OutboundBody): HeaderField | undefined {
   switch (body.kind) {
     case "buffered":
       return ["Content-Length", String(body.bytes.length)];
@@ -111,9 +93,14 @@ export interface SigningInput {
 /**
  * The text the host rebuilds and checks. Header names lower-case and sorted by byte, of a repeated header the last value;
  * parameters keyed and sorted by name and value glued together, which is why {@link findAmbiguity} must come first.
- * @param target - origin form or absolute form; only its path and query are signed, never decoded
+ * @param target - its raw path and query
  */
-export function signingInput(method: string, target: string, fields: readonly HeaderField[], body: Uint8Array): SigningInput {
+export function signingInput(
+  method: string,
+  { path, query }: Pick<TargetParts, "path" | "query">,
+  fields: readonly HeaderField[],
+  body: Uint8Array,
+): SigningInput {
   const values = new Map<string, string>();
   for (const [name, value] of fields) {
     const lower = name.toLowerCase();
@@ -121,7 +108,6 @@ export function signingInput(method: string, target: string, fields: readonly He
   }
   let headers = "";
   for (const name of [...values.keys()].sort(byCodeUnit)) headers += `${name}:${values.get(name)}\n`;
-  const { path, query } = originForm(target);
   return { before: `${method}\n`, body, after: `\n${headers}${path}\n${signedParameters(query)}` };
 }
 
@@ -138,8 +124,11 @@ export function renderAuthorization(key: LatchedKey, input: SigningInput): strin
   return `${AUTHORIZATION_SCHEME} ${key.guid} ${signature(key, input)}`;
 }
 
-/** Finds a header or parameter that would be sent but not covered by the signature; undefined when all is covered. */
-export function findAmbiguity(fields: readonly HeaderField[], target: string): AmbiguousRequest | undefined {
+/**
+ * Finds a header or parameter that would be sent but not covered by the signature; undefined when all is covered.
+ * @param query - raw, without the question mark
+ */
+export function findAmbiguity(fields: readonly HeaderField[], query: string): AmbiguousRequest | undefined {
   const values = new Map<string, string>();
   for (const [name, value] of fields) {
     const lower = name.toLowerCase();
@@ -147,7 +136,6 @@ export function findAmbiguity(fields: readonly HeaderField[], target: string): A
     if (before !== undefined && before !== value) return { kind: "repeated-header", name: lower };
     values.set(lower, value);
   }
-  const query = originForm(target).query;
   if (!query.includes("&")) return undefined;
   const glued = new Map<string, string>();
   for (const [name, value] of queryPairs(query)) {
@@ -156,14 +144,6 @@ export function findAmbiguity(fields: readonly HeaderField[], target: string): A
     glued.set(name + value, name);
   }
   return undefined;
-}
-
-function originForm(target: string): { readonly path: string; readonly query: string } {
-  const hash = target.indexOf("#");
-  const whole = hash < 0 ? target : target.slice(0, hash);
-  if (whole.startsWith("/")) return splitQuery(whole);
-  const { path, query } = splitQuery(whole.replace(/^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/?]*/, ""));
-  return { path: path === "" ? "/" : path, query };
 }
 
 function queryPairs(query: string): (readonly [name: string, value: string])[] {
@@ -188,17 +168,4 @@ function signedParameters(query: string): string {
 
 function byCodeUnit(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** By hand: a pattern for blanks at the end starts anew at every blank, and a field may hold tens of thousands of them. */
-function trimBlanks(value: string): string {
-  let start = 0;
-  let end = value.length;
-  while (start < end && isBlank(value.charCodeAt(start))) start++;
-  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
-  return value.slice(start, end);
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }

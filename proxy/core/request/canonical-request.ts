@@ -1,9 +1,9 @@
-// One reading of a request that rules and policies decide on. What is forwarded stays the original target;
-// a target that has no single clear reading is refused instead of guessed.
+// One reading of a request: the canonical form that rules and policies decide on, and the line that is signed and sent. What is
+// forwarded stays the original target; a target that has no single clear reading is refused instead of guessed.
 
 import { err, ok, type Result } from "../result.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { type CanonicalErrorCode, splitTarget } from "./request-target.ts";
+import { type CanonicalErrorCode, splitTarget, type TargetParts } from "./request-target.ts";
 
 export type { CanonicalErrorCode } from "./request-target.ts";
 
@@ -29,28 +29,51 @@ export interface CanonicalRequest extends CanonicalPath {
   readonly query: readonly QueryParameter[];
 }
 
+/** The first line of a request as it is sent and signed: the parts that were judged, nothing decoded. */
+export interface RequestLine extends Pick<TargetParts, "path" | "query"> {
+  readonly method: Method;
+  /** As received, and sent so. */
+  readonly target: string;
+}
+
+/** A request read once: what is decided on, and what leaves when it may. */
+export interface ReadRequest {
+  readonly canonical: CanonicalRequest;
+  readonly line: RequestLine;
+}
+
 /** The method if it is one we let through; compared with case, as HTTP defines it. */
 export function parseMethod(text: string): Method | undefined {
   return METHODS.find((method) => method === text);
 }
 
+/** The canonical form of a request, for those who only decide. See {@link readRequest}. */
+export function canonicalise(endpoint: Endpoint, method: string, target: string): Result<CanonicalRequest, CanonicalErrorCode> {
+  const read = readRequest(endpoint, method, target);
+  return read.ok ? ok(read.value.canonical) : read;
+}
+
 /**
- * The canonical form of a request, or the code of the first thing that makes it ambiguous.
+ * Reads a request, or gives the code of the first thing that is wrong with it: the method before the target.
  * @param endpoint - where the connection went; an absolute-form target must name the same endpoint
  * @param target - request target as received
  */
-export function canonicalise(endpoint: Endpoint, method: string, target: string): Result<CanonicalRequest, CanonicalErrorCode> {
+export function readRequest(endpoint: Endpoint, method: string, target: string): Result<ReadRequest, CanonicalErrorCode> {
   const known = parseMethod(method);
+  if (known === undefined) return err("CANON_METHOD");
   const parts = splitTarget(target);
   if (!parts.ok) return parts;
-  if (known === undefined) return err("CANON_METHOD");
   if (parts.value.destination !== "origin-form" && parts.value.destination !== endpoint) return err("CANON_DESTINATION");
-  const path = canonicalisePath(parts.value.path);
-  if (!path.ok) return path;
-  const query = canonicaliseQuery(parts.value.query);
-  if (!query.ok) return query;
-  const { segments, trailingSlash } = path.value;
-  return ok({ endpoint, method: known, segments, trailingSlash, query: query.value });
+  const { path, query } = parts.value;
+  const readPath = canonicalisePath(path);
+  if (!readPath.ok) return readPath;
+  const readQuery = canonicaliseQuery(query);
+  if (!readQuery.ok) return readQuery;
+  const { segments, trailingSlash } = readPath.value;
+  return ok({
+    canonical: { endpoint, method: known, segments, trailingSlash, query: readQuery.value },
+    line: { method: known, target, path, query },
+  });
 }
 
 /** Decodes percent escapes once, folds ASCII case, drops empty and `.` segments and matrix parameters, resolves `..`. */

@@ -28,6 +28,11 @@ export const ENDPOINT_FACTS: Readonly<Record<Endpoint, EndpointFacts>> = {
 /** Uploads that are streamed unsigned may be this long. Bytes. */
 export const MAX_STREAMED_BODY_BYTES = 150 * MIB;
 
+/** Endpoint by its name in any letter case. */
+export function parseEndpoint(text: string): Endpoint | undefined {
+  return ENDPOINTS.find((known) => known === text.toLowerCase());
+}
+
 /** The endpoint that listens at this address and port, or undefined when none does. */
 export function endpointAt(address: string, port: number): Endpoint | undefined {
   return ENDPOINTS.find((name) => ENDPOINT_FACTS[name].address === address && ENDPOINT_FACTS[name].port === port);

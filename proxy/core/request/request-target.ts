@@ -25,7 +25,7 @@ export type CanonicalErrorCode = (typeof CANONICAL_ERROR_CODES)[number];
 export interface TargetParts {
   /** What an absolute-form target names; `origin-form` when the target names nothing. */
   readonly destination: Endpoint | "unknown" | "origin-form";
-  /** Raw path, `/` when an absolute-form target has none. */
+  /** Raw path, `/` when the target has none. */
   readonly path: string;
   /** Raw query without the question mark; empty when there is none. */
   readonly query: string;
@@ -33,20 +33,25 @@ export interface TargetParts {
 
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//;
 
-/** Splits at the first `#` (cut off), then scheme and authority, then the first `?`. Nothing is decoded. */
+/** Splits at the first `#` (cut off), then scheme and authority, then the first `?`. Nothing is decoded. Rules and signature both
+ *  start from these parts, so that what is signed is what was judged. */
 export function splitTarget(target: string): Result<TargetParts, CanonicalErrorCode> {
   const hash = target.indexOf("#");
   const whole = hash < 0 ? target : target.slice(0, hash);
   const scheme = SCHEME.exec(whole);
-  if (scheme === null) return ok({ destination: "origin-form", ...splitQuery(whole) });
+  if (scheme === null) return ok({ destination: "origin-form", ...splitPath(whole) });
   if (scheme[1]?.toLowerCase() !== "http") return err("CANON_SCHEME");
   const rest = whole.slice(scheme[0].length);
   const end = rest.search(/[/?]/);
   const authority = end < 0 ? rest : rest.slice(0, end);
   const destination = parseAuthority(authority);
   if (!destination.ok) return destination;
-  const { path, query } = splitQuery(end < 0 ? "" : rest.slice(end));
-  return ok({ destination: destination.value, path: path === "" ? "/" : path, query });
+  return ok({ destination: destination.value, ...splitPath(end < 0 ? "" : rest.slice(end)) });
+}
+
+function splitPath(text: string): Pick<TargetParts, "path" | "query"> {
+  const { path, query } = splitQuery(text);
+  return { path: path === "" ? "/" : path, query };
 }
 
 /** Splits an origin-form target at its first question mark. */

@@ -1,7 +1,14 @@
 // The policy's answer, and the proof made from it that a request may leave the VM.
 
+import type { RequestLine } from "./canonical-request.ts";
+
 export const MODES = ["disabled", "audit", "enforce"] as const;
 export type Mode = (typeof MODES)[number];
+
+/** Letter case is ignored, blanks are not. A word we do not know is no mode: the caller must not take the open choice for it. */
+export function parseMode(text: string): Mode | undefined {
+  return MODES.find((known) => known === text.toLowerCase());
+}
 
 export interface Verdict {
   readonly kind: "allow" | "deny";
@@ -18,11 +25,11 @@ export interface Verdict {
 }
 
 declare const proven: unique symbol;
-/** Proof that this request may leave the VM. Only {@link permitFor} makes one. */
-export type Permit = { readonly [proven]: true; readonly verdict: Verdict; readonly softened: boolean };
+/** Proof that this request may leave the VM, with the line that was judged: nothing else can be signed. Only {@link permitFor} makes one. */
+export type Permit = { readonly [proven]: true; readonly verdict: Verdict; readonly softened: boolean; readonly line: RequestLine };
 
 /** The one place where audit mode softens a deny. Built-in refusals (not root, exempt checks) happen earlier and stay firm. */
-export function permitFor(verdict: Verdict, mode: Mode): Permit | undefined {
+export function permitFor(line: RequestLine, verdict: Verdict, mode: Mode): Permit | undefined {
   const softened = verdict.kind === "deny" && mode !== "enforce";
-  return verdict.kind === "allow" || softened ? ({ verdict, softened } as unknown as Permit) : undefined;
+  return verdict.kind === "allow" || softened ? ({ verdict, softened, line } as unknown as Permit) : undefined;
 }

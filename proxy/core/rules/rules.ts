@@ -2,7 +2,7 @@
 // Security settings never fall back to the open choice: an unknown word, a missing section, a path without one clear reading
 // refuse the whole rule set. Dangling names are the platform's business: they grant nothing and leave a warning.
 
-import { MODES, type Mode } from "../request/verdict.ts";
+import { MODES, type Mode, parseMode } from "../request/verdict.ts";
 import { ok, type Result } from "../result.ts";
 import { type Located, member, type RuleError, readEach, readObject, readString, refuse } from "./rule-json.ts";
 import {
@@ -71,19 +71,28 @@ export function parseRuleItem(json: unknown): Result<RuleSet, RuleError> {
   if (!object.ok) return object;
   const id = readString(member(object.value, at, "id"));
   if (!id.ok) return id;
-  const mode = parseWord(member(object.value, at, "mode"), MODES);
+  const mode = readWord(member(object.value, at, "mode"), MODES, parseMode);
   if (!mode.ok) return mode;
-  const defaultAccess = parseWord(member(object.value, at, "defaultAccess"), DEFAULT_ACCESSES);
+  const defaultAccess = readWord(member(object.value, at, "defaultAccess"), DEFAULT_ACCESSES, parseDefaultAccess);
   if (!defaultAccess.ok) return defaultAccess;
   const rules = parseRules(member(object.value, at, "rules"));
   return rules.ok ? ok({ id: id.value, mode: mode.value, defaultAccess: defaultAccess.value, ...rules.value }) : rules;
 }
 
-/** Letter case is ignored, blanks are not: a word we do not know is an error, never the open choice. */
-function parseWord<Word extends string>(at: Located, words: readonly Word[]): Result<Word, RuleError> {
+/** Letter case is ignored, blanks are not. */
+function parseDefaultAccess(text: string): DefaultAccess | undefined {
+  return DEFAULT_ACCESSES.find((known) => known === text.toLowerCase());
+}
+
+/** A word we do not know is an error, never the open choice. */
+function readWord<Word extends string>(
+  at: Located,
+  words: readonly Word[],
+  parse: (text: string) => Word | undefined,
+): Result<Word, RuleError> {
   const text = readString(at);
   if (!text.ok) return text;
-  const word = words.find((known) => known === text.value.toLowerCase());
+  const word = parse(text.value);
   return word === undefined ? refuse("unknown-word", at, words.map((known) => JSON.stringify(known)).join(" or ")) : ok(word);
 }
 

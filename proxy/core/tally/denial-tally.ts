@@ -8,14 +8,18 @@ import { cutText, type DenialStatus } from "../status/status.ts";
 import { redactSecrets } from "../text/redact.ts";
 import { type Evicted, makeFairSlots } from "./fair-slots.ts";
 
-/** One request that rules denied, or would have denied. */
-export interface Denial {
+/** Who asked where, and why it was denied. */
+interface DenialCause {
   readonly endpoint: Endpoint;
   readonly ruleSetId: string;
   readonly reason: string;
   readonly rule: string;
   readonly userName: string | undefined;
   readonly exePath: string | undefined;
+}
+
+/** One request that rules denied, or would have denied. */
+export interface Denial extends DenialCause {
   /** Canonical; only the first two count. Empty when the target has no canonical form. */
   readonly segments: readonly string[];
   readonly method: string;
@@ -26,13 +30,7 @@ export interface Denial {
   readonly atMs: number | undefined;
 }
 
-export interface DenialEntry {
-  readonly endpoint: Endpoint;
-  readonly ruleSetId: string;
-  readonly reason: string;
-  readonly rule: string;
-  readonly userName: string | undefined;
-  readonly exePath: string | undefined;
+export interface DenialEntry extends DenialCause {
   /** First two canonical segments, e.g. `/metadata/instance`. */
   readonly path: string;
   /** Seen for certain. */

@@ -115,6 +115,13 @@ export class ByteReader {
     return count;
   }
 
+  /** The next `length` bytes as they are. */
+  rest(length: number): Uint8Array {
+    const start = this.position;
+    this.skip(length);
+    return this.bytes.subarray(start, this.position);
+  }
+
   /** The next `length` bytes, to be read by themselves. */
   part(length: number): ByteReader {
     const start = this.position;

@@ -1,4 +1,6 @@
-// Grows a byte string: what the meter writes its modules into.
+// Grows a byte string: what WebAssembly binaries are written into.
+
+const UTF8 = new TextEncoder();
 
 export class ByteWriter {
   #bytes: Uint8Array;
@@ -42,6 +44,16 @@ export class ByteWriter {
     this.byte(rest);
   }
 
+  /** Signed LEB128 of 32 bits. */
+  s32(value: number): void {
+    let rest = value | 0;
+    while (rest < -0x40 || rest > 0x3f) {
+      this.byte((rest & 0x7f) | 0x80);
+      rest >>= 7;
+    }
+    this.byte(rest & 0x7f);
+  }
+
   /** Signed LEB128 of a whole number not below zero and not above 2^53. */
   positive(value: number): void {
     let rest = value;
@@ -58,10 +70,11 @@ export class ByteWriter {
     this.#length += end - start;
   }
 
-  /** An ASCII text with its length in front. */
+  /** A text as UTF-8 with its length in front. */
   text(value: string): void {
-    this.u32(value.length);
-    for (let i = 0; i < value.length; i++) this.byte(value.charCodeAt(i));
+    const bytes = UTF8.encode(value);
+    this.u32(bytes.length);
+    this.raw(bytes);
   }
 
   section(id: number, content: ByteWriter): void {

@@ -15,9 +15,9 @@ import { type CustomSection, readCoreModule } from "./core-module.ts";
 import { CorePlan } from "./core-plan.ts";
 import { NameSet, readCoreName, readCustomName, readExternName } from "./names.ts";
 import { hex, quote, refuse } from "./refuse.ts";
+import { PREAMBLES } from "./sections.ts";
 import { PACKAGE, type WorldTypes, worldTypes } from "./world-types.ts";
 
-const PREAMBLE = [0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00];
 const SORT = { core: 0x00, func: 0x01, type: 0x03, component: 0x04, instance: 0x05 } as const;
 const TYPES_INTERFACE = new RegExp(`^${PACKAGE}/types@\\d{1,5}\\.\\d{1,5}\\.\\d{1,5}$`);
 
@@ -75,7 +75,7 @@ class ComponentReader {
 
   /** @param given - arguments by name; undefined for the outermost component, which gets none */
   #component(reader: ByteReader, parent: Scope | undefined, given: ReadonlyMap<string, Entity> | undefined): ReadonlyMap<string, Entity> {
-    for (const byte of PREAMBLE) reader.expect(byte, "preamble of a component; a plain core module is none");
+    for (const byte of PREAMBLES.component) reader.expect(byte, "preamble of a component; a plain core module is none");
     const scope = new Scope(parent);
     const exports = new Map<string, Entity>();
     const imported = new NameSet("imported name", true);

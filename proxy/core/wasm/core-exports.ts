@@ -2,7 +2,10 @@
 // own tools and their authors' modules: enough of the format to say clearly what is wrong, not a validator.
 
 import { err, ok, type Result } from "../result.ts";
-import { type BinaryError, CUSTOM_SECTION, readSections, type Section, writeSections } from "./wasm-binary.ts";
+import type { ByteReader } from "./byte-reader.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import { SECTION } from "./core-module.ts";
+import { CUSTOM_SECTION, readSections, type Section, type SectionError, tryRead, writeSections } from "./sections.ts";
 
 export interface CoreExport {
   readonly name: string;
@@ -12,9 +15,8 @@ export interface CoreExport {
   readonly signature: string | undefined;
 }
 
-const TYPE_SECTION = 1;
-const FUNCTION_SECTION = 3;
-const EXPORT_SECTION = 7;
+/** A section that is not there holds no entries. */
+const NO_ENTRIES = Uint8Array.of(0);
 const KINDS = ["function", "table", "memory", "global"] as const;
 const KIND_BYTES = { function: 0, table: 1, memory: 2, global: 3, other: 4 } as const;
 const VALUE_TYPES = new Map([
@@ -26,35 +28,37 @@ const VALUE_TYPES = new Map([
 ]);
 
 /** The module must import nothing: only then is a function's index its place in the function section. */
-export function readCoreExports(module: Uint8Array): Result<readonly CoreExport[], BinaryError> {
+export function readCoreExports(module: Uint8Array): Result<readonly CoreExport[], SectionError> {
   const sections = readSections(module, "module");
   if (!sections.ok) return sections;
-  const content = (id: number) => new Reader(sections.value.find((section) => section.id === id)?.content ?? Uint8Array.of(0));
-  try {
-    const types = readTypes(content(TYPE_SECTION));
-    const functions = content(FUNCTION_SECTION);
-    const typeOf = Array.from({ length: functions.unsigned() }, () => functions.unsigned());
-    const exports = content(EXPORT_SECTION);
-    return ok(
-      Array.from({ length: exports.unsigned() }, (): CoreExport => {
-        const name = exports.text();
-        const kind = KINDS[exports.byte()] ?? "other";
-        const index = exports.unsigned();
+  const read = <Value>(id: number, how: (reader: ByteReader) => Value) =>
+    tryRead(sections.value.find((section) => section.id === id)?.content ?? NO_ENTRIES, how);
+  const types = read(SECTION.type, readTypes);
+  const typeOf = read(SECTION.function, (reader) => readEach(reader, () => reader.u32()));
+  const exports =
+    types &&
+    typeOf &&
+    read(SECTION.export, (reader) =>
+      readEach(reader, (): CoreExport => {
+        const name = reader.text(module.length);
+        const kind = KINDS[reader.byte()] ?? "other";
+        const index = reader.u32();
         return { name, kind, index, signature: kind === "function" ? types[typeOf[index] ?? -1] : undefined };
       }),
     );
-  } catch (error) {
-    if (error instanceof Truncated) return err({ kind: "truncated", offset: 0 });
-    throw error;
-  }
+  return exports === undefined ? err({ kind: "truncated", offset: 0 }) : ok(exports);
+}
+
+function readEach<Value>(reader: ByteReader, read: () => Value): readonly Value[] {
+  return Array.from({ length: reader.count("entries", reader.end) }, read);
 }
 
 /** Function types as text. Those of later proposals end the list: nothing of the policy world uses them. */
-function readTypes(reader: Reader): readonly string[] {
+function readTypes(reader: ByteReader): readonly string[] {
   const types: string[] = [];
-  for (let rest = reader.unsigned(); rest > 0; rest--) {
+  for (let rest = reader.count("types", reader.end); rest > 0; rest--) {
     if (reader.byte() !== 0x60) return types;
-    const values = () => Array.from({ length: reader.unsigned() }, () => VALUE_TYPES.get(reader.byte()) ?? "other").join(" ");
+    const values = () => readEach(reader, () => VALUE_TYPES.get(reader.byte()) ?? "other").join(" ");
     types.push(`(${values()}) -> (${values()})`);
   }
   return types;
@@ -64,63 +68,22 @@ function readTypes(reader: Reader): readonly string[] {
 export function withExports(
   module: Uint8Array,
   exports: readonly { readonly from: CoreExport; readonly name: string }[],
-): Result<Uint8Array<ArrayBuffer>, BinaryError> {
+): Result<Uint8Array<ArrayBuffer>, SectionError> {
   const sections = readSections(module, "module");
   if (!sections.ok) return sections;
-  const entries = exports.flatMap(({ from, name }) => {
-    const text = new TextEncoder().encode(name);
-    return [...unsignedBytes(text.length), ...text, KIND_BYTES[from.kind], ...unsignedBytes(from.index)];
-  });
-  const content = Uint8Array.from([...unsignedBytes(exports.length), ...entries]);
+  const writer = new ByteWriter();
+  writer.u32(exports.length);
+  for (const { from, name } of exports) {
+    writer.text(name);
+    writer.byte(KIND_BYTES[from.kind]);
+    writer.u32(from.index);
+  }
+  const content = writer.finish();
   const kept = sections.value.filter(({ id }) => id !== CUSTOM_SECTION);
   return ok(
     writeSections(
-      kept.map((section): Section => (section.id === EXPORT_SECTION ? { id: section.id, content } : section)),
+      kept.map((section): Section => (section.id === SECTION.export ? { id: section.id, content } : section)),
       "module",
     ),
   );
-}
-
-function unsignedBytes(value: number): number[] {
-  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...unsignedBytes(value >>> 7)];
-}
-
-class Truncated extends Error {}
-
-class Reader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  byte(): number {
-    const byte = this.#bytes[this.#at++];
-    if (byte === undefined) throw new Truncated();
-    return byte;
-  }
-
-  /** Counts and indexes; none is larger than what is left of the section times a few. */
-  unsigned(): number {
-    let value = 0;
-    for (let shift = 0; shift < 35; shift += 7) {
-      const byte = this.byte();
-      value += (byte & 0x7f) * 2 ** shift;
-      if (byte < 0x80) {
-        if (value > 2 ** 24) throw new Truncated();
-        return value;
-      }
-    }
-    throw new Truncated();
-  }
-
-  text(): string {
-    const length = this.unsigned();
-    const end = this.#at + length;
-    if (end > this.#bytes.length) throw new Truncated();
-    const text = new TextDecoder().decode(this.#bytes.subarray(this.#at, end));
-    this.#at = end;
-    return text;
-  }
 }

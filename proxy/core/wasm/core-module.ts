@@ -22,6 +22,7 @@ import {
 import type { ModuleDraft } from "./module-draft.ts";
 import { NameSet, readCoreName, readCustomName } from "./names.ts";
 import { hex, quote, refuse } from "./refuse.ts";
+import { PREAMBLES } from "./sections.ts";
 
 export const SECTION = {
   custom: 0,
@@ -84,14 +85,13 @@ export interface CoreModule {
   readonly bodies: readonly { readonly start: number; readonly end: number }[];
 }
 
-const PREAMBLE = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 /** Where a section stands in the order that the format wants. */
 const ORDER: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11];
 
 /** @param part - the module alone, preamble included */
 export function readCoreModule(part: ByteReader, limits: PreparationLimits): CoreModule {
   const start = part.position;
-  for (const byte of PREAMBLE) part.expect(byte, "preamble of a core module, version 1");
+  for (const byte of PREAMBLES.module) part.expect(byte, "preamble of a core module, version 1");
   const draft: ModuleDraft = {
     types: [],
     imports: [],

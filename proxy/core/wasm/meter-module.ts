@@ -13,11 +13,11 @@ import { type CoreModule, SECTION, type SectionRange } from "./core-module.ts";
 import { type CoreLimits, FUNCREF } from "./core-types.ts";
 import { BodyReader } from "./function-body.ts";
 import { quote, refuse } from "./refuse.ts";
+import { PREAMBLES } from "./sections.ts";
 
 /** What a metered module imports its fuel by. */
 export const FUEL_IMPORT = { module: "azure-proxy-agent", name: "fuel" } as const;
 
-const PREAMBLE = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
 const I32 = 0x7f;
 const I64 = 0x7e;
 const OP = {
@@ -90,7 +90,7 @@ export function meterModule(file: Uint8Array, module: CoreModule, limits: Prepar
     chargeType: module.types.length,
   };
   const writer = new ByteWriter(Math.max(1024, Math.ceil((module.end - module.start) * 1.25)));
-  writer.raw(PREAMBLE);
+  writer.raw(PREAMBLES.module);
   const code = new CodeMeter(file, module, numbers, memory);
   for (const id of WRITTEN_ORDER) {
     const section = module.sections.find((known) => known.id === id);

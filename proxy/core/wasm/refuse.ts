@@ -1,5 +1,5 @@
 // How reading a component ends early. Thousands of small reads can each find something wrong, so inside this folder a refusal is thrown;
-// `prepareComponent` and `describeComponent` catch it and nothing else, and no other room ever sees it thrown.
+// `prepareComponent`, `describeComponent` and `tryRead` catch it and nothing else, and no other room ever sees it thrown.
 
 import type { ComponentRefusal } from "./component-plan.ts";
 

@@ -2,11 +2,12 @@
 
 import { ByteWriter } from "./byte-writer.ts";
 import type { FunctionType } from "./core-types.ts";
+import { PREAMBLES } from "./sections.ts";
 
 /** Exports function `i` of type `types[i]` under the name `i`. */
 export function writeWallModule(types: readonly FunctionType[]): Uint8Array {
   const writer = new ByteWriter();
-  writer.bytes(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
+  writer.raw(PREAMBLES.module);
   section(writer, 1, types, (content, { params, results }) => {
     content.byte(0x60);
     content.u32(params.length);

@@ -1,13 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import {
-  addDataSegment,
-  customSection,
-  extractCoreModule,
-  findCustomSection,
-  readSections,
-  renameExports,
-  writeSections,
-} from "./wasm-binary.ts";
+import { readSections, writeSections } from "./sections.ts";
+import { addDataSegment, customSection, extractCoreModule, findCustomSection, renameExports } from "./wasm-binary.ts";
 
 const MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 const COMPONENT = Uint8Array.of(0, 0x61, 0x73, 0x6d, 0x0d, 0, 1, 0);

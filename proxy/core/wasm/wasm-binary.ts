@@ -1,52 +1,17 @@
-// The little of the WebAssembly binary format that compiling rules needs: sections of modules and components, the core module
-// inside a component, one more data segment. It takes files apart and puts them together; it never judges whether they are valid.
+// What compiling rules changes in WebAssembly binaries: the core module inside a component, custom sections, one more data segment,
+// names of exports. It takes files apart and puts them together; it never judges whether they are valid.
 
 import { err, ok, type Result } from "../result.ts";
-
-export interface Section {
-  readonly id: number;
-  /** Without the id byte and the length. */
-  readonly content: Uint8Array;
-}
+import { ByteWriter } from "./byte-writer.ts";
+import { SECTION } from "./core-module.ts";
+import { CORE_MODULE_SECTION, CUSTOM_SECTION, readSections, type Section, type SectionError, tryRead, writeSections } from "./sections.ts";
 
 export type BinaryError =
-  | { readonly kind: "not-wasm"; readonly wanted: "module" | "component" }
-  | { readonly kind: "truncated"; readonly offset: number }
+  | SectionError
   | { readonly kind: "core-module-count"; readonly found: number }
   | { readonly kind: "unexpected-section"; readonly id: number };
 
-export const CUSTOM_SECTION = 0;
-/** In a component; its content is a whole core module. */
-export const CORE_MODULE_SECTION = 1;
-const MODULE_MEMORY_SECTION = 5;
-const MODULE_EXPORT_SECTION = 7;
-const MODULE_DATA_COUNT_SECTION = 12;
-const MODULE_DATA_SECTION = 11;
-
-const MODULE_PREAMBLE = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
-const COMPONENT_PREAMBLE = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x0d, 0x00, 0x01, 0x00);
 const MEMORY_PAGE_BYTES = 65536;
-
-/** Sections of a core module (`module`) or a component, in file order. */
-export function readSections(bytes: Uint8Array, wanted: "module" | "component"): Result<readonly Section[], BinaryError> {
-  const preamble = wanted === "module" ? MODULE_PREAMBLE : COMPONENT_PREAMBLE;
-  if (bytes.length < preamble.length || preamble.some((byte, i) => bytes[i] !== byte)) return err({ kind: "not-wasm", wanted });
-  const sections: Section[] = [];
-  let offset = preamble.length;
-  while (offset < bytes.length) {
-    const id = bytes[offset] ?? 0;
-    const size = readUnsigned(bytes, offset + 1);
-    if (size === undefined || size.end + size.value > bytes.length) return err({ kind: "truncated", offset });
-    sections.push({ id, content: bytes.subarray(size.end, size.end + size.value) });
-    offset = size.end + size.value;
-  }
-  return ok(sections);
-}
-
-export function writeSections(sections: readonly Section[], kind: "module" | "component"): Uint8Array<ArrayBuffer> {
-  const parts = sections.flatMap(({ id, content }) => [Uint8Array.of(id, ...encodeUnsigned(content.length)), content]);
-  return concatenate([kind === "module" ? MODULE_PREAMBLE : COMPONENT_PREAMBLE, ...parts]);
-}
 
 /** The one core module of a component. */
 export function extractCoreModule(component: Uint8Array): Result<Uint8Array, BinaryError> {
@@ -59,18 +24,20 @@ export function extractCoreModule(component: Uint8Array): Result<Uint8Array, Bin
 
 /** A custom section: its name, then free bytes. */
 export function customSection(name: string, payload: Uint8Array): Section {
-  const text = new TextEncoder().encode(name);
-  return { id: CUSTOM_SECTION, content: concatenate([Uint8Array.from(encodeUnsigned(text.length)), text, payload]) };
+  const writer = new ByteWriter();
+  writer.text(name);
+  writer.raw(payload);
+  return { id: CUSTOM_SECTION, content: writer.finish() };
 }
 
 /** Payload of the first custom section of that name, or undefined. */
 export function findCustomSection(sections: readonly Section[], name: string): Uint8Array | undefined {
   for (const { id, content } of sections) {
     if (id !== CUSTOM_SECTION) continue;
-    const size = readUnsigned(content, 0);
-    if (size === undefined || size.end + size.value > content.length) continue;
-    if (new TextDecoder().decode(content.subarray(size.end, size.end + size.value)) === name)
-      return content.subarray(size.end + size.value);
+    const payload = tryRead(content, (reader) =>
+      reader.text(content.length) === name ? reader.rest(reader.end - reader.position) : undefined,
+    );
+    if (payload !== undefined) return payload;
   }
   return undefined;
 }
@@ -79,27 +46,22 @@ export function findCustomSection(sections: readonly Section[], name: string): U
 export function addDataSegment(module: Uint8Array, address: number, data: Uint8Array): Result<Uint8Array, BinaryError> {
   const sections = readSections(module, "module");
   if (!sections.ok) return sections;
-  const segment = concatenate([
-    Uint8Array.of(0, 0x41, ...encodeSigned(address), 0x0b, ...encodeUnsigned(data.length)), // memory 0, i32.const, end
-    data,
-  ]);
   const grown: Section[] = [];
   let placed = false;
   for (const section of sections.value) {
-    if (section.id === MODULE_MEMORY_SECTION) {
-      const content = withMemoryMinimum(section.content, Math.ceil((address + data.length) / MEMORY_PAGE_BYTES));
-      if (content === undefined) return err({ kind: "unexpected-section", id: section.id });
-      grown.push({ id: section.id, content });
-    } else if (section.id === MODULE_DATA_SECTION || section.id === MODULE_DATA_COUNT_SECTION) {
-      const count = readUnsigned(section.content, 0);
-      if (count === undefined) return err({ kind: "unexpected-section", id: section.id });
-      const more = Uint8Array.from(encodeUnsigned(count.value + 1));
-      const isData = section.id === MODULE_DATA_SECTION;
-      grown.push({ id: section.id, content: isData ? concatenate([more, section.content.subarray(count.end), segment]) : more });
-      placed ||= isData;
-    } else grown.push(section);
+    const content =
+      section.id === SECTION.memory
+        ? withMemoryMinimum(section.content, Math.ceil((address + data.length) / MEMORY_PAGE_BYTES))
+        : section.id === SECTION.data
+          ? withSegment(section.content, address, data)
+          : section.id === SECTION.dataCount
+            ? withOneMore(section.content)
+            : section.content;
+    if (content === undefined) return err({ kind: "unexpected-section", id: section.id });
+    grown.push({ id: section.id, content });
+    placed ||= section.id === SECTION.data;
   }
-  return placed ? ok(writeSections(grown, "module")) : err({ kind: "unexpected-section", id: MODULE_DATA_SECTION });
+  return placed ? ok(writeSections(grown, "module")) : err({ kind: "unexpected-section", id: SECTION.data });
 }
 
 /** The module with its exports renamed; every export must have a new name. */
@@ -108,11 +70,7 @@ export function renameExports(module: Uint8Array, names: ReadonlyMap<string, str
   if (!sections.ok) return sections;
   const renamed: Section[] = [];
   for (const section of sections.value) {
-    if (section.id !== MODULE_EXPORT_SECTION) {
-      renamed.push(section);
-      continue;
-    }
-    const content = renameIn(section.content, names);
+    const content = section.id === SECTION.export ? renameIn(section.content, names) : section.content;
     if (content === undefined) return err({ kind: "unexpected-section", id: section.id });
     renamed.push({ id: section.id, content });
   }
@@ -120,72 +78,53 @@ export function renameExports(module: Uint8Array, names: ReadonlyMap<string, str
 }
 
 function renameIn(content: Uint8Array, names: ReadonlyMap<string, string>): Uint8Array | undefined {
-  const count = readUnsigned(content, 0);
-  if (count === undefined) return undefined;
-  const parts: Uint8Array[] = [content.subarray(0, count.end)];
-  let offset = count.end;
-  for (let i = 0; i < count.value; i++) {
-    const size = readUnsigned(content, offset);
-    if (size === undefined) return undefined;
-    const nameEnd = size.end + size.value;
-    const name = names.get(new TextDecoder().decode(content.subarray(size.end, nameEnd)));
-    const index = readUnsigned(content, nameEnd + 1);
-    if (name === undefined || index === undefined) return undefined;
-    const text = new TextEncoder().encode(name);
-    parts.push(Uint8Array.from(encodeUnsigned(text.length)), text, content.subarray(nameEnd, index.end));
-    offset = index.end;
-  }
-  return concatenate(parts);
+  return tryRead(content, (reader) => {
+    const writer = new ByteWriter();
+    const count = reader.count("exports", content.length);
+    writer.u32(count);
+    for (let i = 0; i < count; i++) {
+      const name = names.get(reader.text(content.length));
+      if (name === undefined) return undefined;
+      writer.text(name);
+      writer.byte(reader.byte());
+      writer.u32(reader.u32());
+    }
+    return writer.finish();
+  });
 }
 
 /** One memory with flags 0 (no maximum) or 1 (maximum); others are not ours. */
 function withMemoryMinimum(content: Uint8Array, pages: number): Uint8Array | undefined {
-  const flags = content[1];
-  const minimum = readUnsigned(content, 2);
-  if (content[0] !== 1 || (flags !== 0 && flags !== 1) || minimum === undefined) return undefined;
-  const limits = Uint8Array.of(1, flags, ...encodeUnsigned(Math.max(minimum.value, pages)));
-  return concatenate([limits, content.subarray(minimum.end)]);
+  return tryRead(content, (reader) => {
+    const count = reader.byte();
+    const flags = reader.byte();
+    if (count !== 1 || flags > 1) return undefined;
+    const writer = new ByteWriter();
+    writer.bytes(count, flags);
+    writer.u32(Math.max(reader.u32(), pages));
+    writer.raw(content, reader.position);
+    return writer.finish();
+  });
 }
 
-function readUnsigned(bytes: Uint8Array, offset: number): { readonly value: number; readonly end: number } | undefined {
-  let value = 0;
-  for (let i = 0; i < 5; i++) {
-    const byte = bytes[offset + i];
-    if (byte === undefined) return undefined;
-    value += (byte & 0x7f) * 2 ** (7 * i);
-    if (byte < 0x80) return value < 2 ** 32 ? { value, end: offset + i + 1 } : undefined;
-  }
-  return undefined;
+function withSegment(content: Uint8Array, address: number, data: Uint8Array): Uint8Array | undefined {
+  return tryRead(content, (reader) => {
+    const writer = new ByteWriter(content.length + data.length + 32);
+    writer.u32(reader.u32() + 1);
+    writer.raw(content, reader.position);
+    writer.bytes(0, 0x41); // memory 0, i32.const
+    writer.s32(address);
+    writer.byte(0x0b); // end
+    writer.u32(data.length);
+    writer.raw(data);
+    return writer.finish();
+  });
 }
 
-function encodeUnsigned(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value >>> 0;
-  do {
-    const low = rest & 0x7f;
-    rest >>>= 7;
-    bytes.push(rest === 0 ? low : low | 0x80);
-  } while (rest !== 0);
-  return bytes;
-}
-
-function encodeSigned(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value | 0;
-  for (;;) {
-    const low = rest & 0x7f;
-    rest >>= 7;
-    if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) return [...bytes, low];
-    bytes.push(low | 0x80);
-  }
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const joined = new Uint8Array(parts.reduce((bytes, part) => bytes + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    joined.set(part, offset);
-    offset += part.length;
-  }
-  return joined;
+function withOneMore(content: Uint8Array): Uint8Array | undefined {
+  return tryRead(content, (reader) => {
+    const writer = new ByteWriter();
+    writer.u32(reader.u32() + 1);
+    return writer.finish();
+  });
 }

@@ -6,7 +6,7 @@ import { claimsOf } from "../../../test/support/claims.ts";
 import { sampleComponent } from "../../../test/support/module-component.ts";
 import { moduleEntry } from "../../../test/support/module-entry.ts";
 import { encodePrepared } from "../../adapters/policy/prepared-artefact.ts";
-import { changeModules, hashOf } from "../../adapters/storage/module-store.ts";
+import { changeModules, hashed, hashOf } from "../../adapters/storage/module-store.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { NO_MODULE_MEMORY } from "../../core/modules/module-memory.ts";
 import { ok } from "../../core/result.ts";
@@ -38,7 +38,7 @@ async function install(change: (prepared: PreparedComponent) => Uint8Array): Pro
     preparedSha256: hashOf(artefact),
     settingsSha256: hashOf(settings),
   });
-  const changed = changeModules(files().folder, SELF, () => ok({ entries: [entry], objects: [component, artefact, settings] }));
+  const changed = changeModules(files().folder, SELF, () => ok({ entries: [entry], objects: [component, artefact, settings].map(hashed) }));
   if (!changed.ok) throw new Error(changed.error.message);
   return entry;
 }
@@ -88,7 +88,7 @@ WidJIJ+1gXq2RSxjwJzjh4+Q6wg2M/nGez4Wcaq60/zxJkJTpnjJemju+bdLWDC/41Kr55X9WQRZmVsD
 `);
     const unsigned = await install(encodePrepared);
     const entry = { ...unsigned, signedBy: "92A47B95745516CA", signatureSha256: hashOf(signature) };
-    changeModules(files().folder, SELF, () => ok({ entries: [entry], objects: [signature] }));
+    changeModules(files().folder, SELF, () => ok({ entries: [entry], objects: [hashed(signature)] }));
     expect(await answerOf(entry)).toContain("signed by key 92A47B95745516CA, which is not trusted here");
     mkdirSync(files().trustedKeysFolder, { mode: 0o755 });
     const key = join(files().trustedKeysFolder, "mine.pub");

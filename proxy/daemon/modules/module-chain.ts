@@ -8,6 +8,7 @@ import { FAILED_ANSWER, type ModuleInForce, type ModuleSet } from "../../core/mo
 import type { Log } from "../../core/ports.ts";
 import type { Result } from "../../core/result.ts";
 import type { StatusPart } from "../../core/status/status-part.ts";
+import { describeError } from "../../core/thrown.ts";
 import { type FailureCause, makeFailureRecord } from "./module-failures.ts";
 import { type KnownModule, type ModulesState, reportModules } from "./module-status.ts";
 
@@ -74,7 +75,7 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
       try {
         await look();
       } catch (error) {
-        refuse(`internal error: ${error instanceof Error ? error.message : String(error)}`, undefined);
+        refuse(`internal error: ${describeError(error)}`, undefined);
       }
     }
     for (const { failures } of state.known) failures.flush();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { claimsOf } from "../../../test/support/claims.ts";
 import type { Caller } from "../../core/request/caller.ts";
+import { canonicalise } from "../../core/request/canonical-request.ts";
 import type { RequestEnd } from "../request/handle-request.ts";
 import { makeDenialCounter } from "./denial-counter.ts";
 
@@ -10,14 +11,17 @@ const CALLER: Pick<Caller, "endpoint" | "claims" | "doubts"> = {
   doubts: [],
 };
 
+/** As it comes from a request with this target: with its canonical form, if it has one. */
 function endOf(known: Partial<RequestEnd>): RequestEnd {
+  const target = known.target ?? "/metadata/instance/compute?api-version=2021-02-01";
+  const read = canonicalise("imds", "GET", target);
   return {
     event: "request-forwarded",
     requestId: "r-1",
     caller: CALLER as Caller,
     method: "GET",
-    target: "/metadata/instance/compute?api-version=2021-02-01",
-    request: undefined,
+    target,
+    request: read.ok ? read.value : undefined,
     status: 200,
     reason: "not-granted",
     detail: "",

@@ -1,7 +1,6 @@
 // Counts the requests that rules denied, and those that audit mode let pass although they deny them: what an operator must know
 // before a switch to enforce. Bounded by core/tally/denial-tally.ts; what the status shows of it is bounded once more here.
 
-import { canonicalise } from "../../core/request/canonical-request.ts";
 import type { DenialStatus } from "../../core/status/status.ts";
 import { type DenialTally, makeDenialTally, renderDenials } from "../../core/tally/denial-tally.ts";
 import type { RequestEnd } from "../request/handle-request.ts";
@@ -33,10 +32,9 @@ export function makeDenialCounter(now: () => Date): DenialCounter {
     denied: () => renderDenials(denied, since, MAX_SHOWN_ENTRIES),
   };
 
-  function countIn(tally: DenialTally, { caller, verdict, method, target }: RequestEnd, reason: string): void {
+  function countIn(tally: DenialTally, { caller, verdict, request, method, target }: RequestEnd, reason: string): void {
     if (caller === undefined) return;
     const { endpoint, claims } = caller;
-    const request = canonicalise(endpoint, method, target);
     tally.count({
       endpoint,
       ruleSetId: verdict?.ruleSetId ?? "",
@@ -44,7 +42,7 @@ export function makeDenialCounter(now: () => Date): DenialCounter {
       rule: verdict?.rule ?? "",
       userName: claims.userName,
       exePath: claims.processFullPath,
-      segments: request.ok ? request.value.segments : [],
+      segments: request?.segments ?? [],
       method,
       target,
       processId: claims.processId,

@@ -3,6 +3,7 @@
 
 import { cutMessage, type ModuleStatus } from "../../core/status/status.ts";
 import type { Health, PartReport, StatusPart } from "../../core/status/status-part.ts";
+import { describeError } from "../../core/thrown.ts";
 
 /** Something that is not as it should be, as `agentDetails.health` lists it. */
 export interface HealthNote {
@@ -55,7 +56,7 @@ function ask(part: StatusPart): PartReport {
   try {
     return part.report();
   } catch (error) {
-    const message = `internal error in status of ${part.name}: ${error instanceof Error ? error.message : String(error)}`;
+    const message = `internal error in status of ${part.name}: ${describeError(error)}`;
     return { health: "failed", message, details: undefined };
   }
 }

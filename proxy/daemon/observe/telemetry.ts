@@ -12,6 +12,7 @@ import { type MachineFacts, packEvents } from "../../core/telemetry/document.ts"
 import { cutToBytes, type ExtensionEvent, type GenericEvent, type TelemetryEvent } from "../../core/telemetry/event.ts";
 import { makeEventQueue } from "../../core/telemetry/event-queue.ts";
 import type { VmMetadata } from "../../core/telemetry/vm-metadata.ts";
+import { describeError } from "../../core/thrown.ts";
 
 export interface TelemetryPorts {
   readonly api: TelemetryApi;
@@ -183,7 +184,7 @@ export function makeTelemetry(ports: TelemetryPorts): Telemetry {
         addToSend([heartbeat()]);
       }
       work = drain()
-        .catch((error) => tell(`internal error in telemetry: ${error instanceof Error ? error.message : String(error)}`))
+        .catch((error) => tell(`internal error in telemetry: ${describeError(error)}`))
         .finally(() => {
           work = undefined;
         });

@@ -4,7 +4,7 @@
 import { type EndpointOrder, perEndpoint, type RawRuleItem } from "../../core/channel/key-status.ts";
 import type { Policy } from "../../core/ports.ts";
 import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
-import { MODES, type Mode } from "../../core/request/verdict.ts";
+import { MODES, type Mode, parseMode } from "../../core/request/verdict.ts";
 import { err, type Result } from "../../core/result.ts";
 import type { LocalRules } from "../../core/rules/local-rules.ts";
 
@@ -134,7 +134,7 @@ async function guardByRules(
   orderText: string,
   prepare: PrepareRules,
 ): Promise<Guarded> {
-  const mode = MODES.find((known) => known === item.mode.toLowerCase());
+  const mode = parseMode(item.mode);
   const { localFile, goodFile } = rules;
   const prepared = rules.json === undefined ? err(localFile?.message ?? "there are none") : await prepare(endpoint, rules.json);
   const seen = { platformRuleId: item.id, orderText };

@@ -8,6 +8,7 @@ import { type ModuleSet, NO_MODULES } from "../../core/modules/policy-chain.ts";
 import type { Log } from "../../core/ports.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import type { Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import {
   applyOrders,
   type ComposeRules,
@@ -212,7 +213,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
         await poll();
       } catch (error) {
         // A bug in one turn must not end the loop; what was in force stays in force.
-        tell({ message: `internal error in key keeper: ${error instanceof Error ? error.message : String(error)}`, healthy: false });
+        tell({ message: `internal error in key keeper: ${describeError(error)}`, healthy: false });
       }
     },
   };

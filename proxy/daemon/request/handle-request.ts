@@ -1,14 +1,15 @@
 // One proxied request, top to bottom: who asked, what exactly was asked, may it leave, endorse it, forward it, say how it ended.
 // Each step needs the value of the step before, so none can be skipped. Nothing here touches the system but through a port.
 
-import { AUTHORIZATION_HEADER, endorse, type OutboundBody } from "../../core/channel/endorsement.ts";
+import { endorse, type OutboundBody } from "../../core/channel/endorsement.ts";
+import { AUTHORIZATION_HEADER } from "../../core/channel/header-names.ts";
 import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import type { ModuleOutcome } from "../../core/modules/module-entry.ts";
 import { type ChainResult, judgeModules } from "../../core/modules/policy-chain.ts";
 import type { BodyFailure, Exchange, OutboundRequest } from "../../core/ports.ts";
 import { judgeBuiltIn } from "../../core/request/built-in.ts";
 import type { Caller } from "../../core/request/caller.ts";
-import { type CanonicalRequest, canonicalise, METHODS, parseMethod } from "../../core/request/canonical-request.ts";
+import { type CanonicalErrorCode, type CanonicalRequest, METHODS, readRequest } from "../../core/request/canonical-request.ts";
 import { ENDPOINT_FACTS, MAX_STREAMED_BODY_BYTES } from "../../core/request/endpoint.ts";
 import { type LocalReply, refusal, unavailable } from "../../core/request/replies.ts";
 import { type Permit, permitFor, type Verdict } from "../../core/request/verdict.ts";
@@ -202,6 +203,15 @@ function refuseUnsettled(requestId: string): Refused {
   return { kind: "refused", event: "request-failed", reply, reason: "no-key", detail: "the host was not heard yet" };
 }
 
+function refuseForm(requestId: string, code: CanonicalErrorCode): Refused {
+  if (code === "CANON_METHOD") {
+    const reply = refusal(405, requestId, "method not allowed", { headers: [["Allow", METHODS.join(", ")]], close: true });
+    return { kind: "refused", event: "request-denied", reply, reason: "method-not-allowed" };
+  }
+  const reply = refusal(400, requestId, "ambiguous request target");
+  return { kind: "refused", event: "request-denied", reply, reason: "ambiguous-target", detail: code };
+}
+
 function refuseUnknownCaller(lookup: CallerLookup, requestId: string): Refused {
   if (lookup.kind === "record-lost") {
     return {
@@ -223,22 +233,11 @@ function refuseUnknownCaller(lookup: CallerLookup, requestId: string): Refused {
 function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestId: string, clock: SeenClock): Permitted | Refused {
   const { method, target } = exchange.head;
   const guard = snapshot.guards[caller.endpoint];
-  if (parseMethod(method) === undefined) {
-    const reply = refusal(405, requestId, "method not allowed", { headers: [["Allow", METHODS.join(", ")]], close: true });
-    return { kind: "refused", event: "request-denied", reply, reason: "method-not-allowed" };
-  }
-  const reading = canonicalise(caller.endpoint, method, target);
-  if (!reading.ok)
-    return {
-      kind: "refused",
-      event: "request-denied",
-      reply: refusal(400, requestId, "ambiguous request target"),
-      reason: "ambiguous-target",
-      detail: reading.error,
-    };
-  const request = reading.value;
+  const reading = readRequest(caller.endpoint, method, target);
+  if (!reading.ok) return refuseForm(requestId, reading.error);
+  const { canonical: request, line } = reading.value;
 
-  const builtIn = judgeBuiltIn(caller.endpoint, caller.claims.runAsElevated, method, target);
+  const builtIn = judgeBuiltIn(caller.endpoint, caller.claims.runAsElevated, line.method, line.target);
   if (builtIn.kind === "refused")
     return { kind: "refused", event: "request-denied", reply: refusal(403, requestId, "forbidden"), reason: builtIn.reason, request };
 
@@ -246,7 +245,7 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
   const { verdict, outcomes: modules } = exempt
     ? { verdict: exemptVerdict(guard), outcomes: NO_MODULES }
     : evaluate(snapshot, request, caller, exchange, clock);
-  const permit = permitFor(verdict, guard.mode);
+  const permit = permitFor(line, verdict, guard.mode);
   if (permit === undefined)
     return {
       kind: "refused",
@@ -329,7 +328,7 @@ function endorseRequest(
   const head = endorse(permit, { head: exchange.head, body, isRoot: caller.claims.runAsElevated, date, key });
   if (!head.ok) return undefined;
   return {
-    method: exchange.head.method,
+    method: permit.line.method,
     head: head.value,
     body:
       body.kind === "streamed"

@@ -2,6 +2,7 @@
 // knowing, nor the request from ending.
 
 import type { Log } from "../../core/ports.ts";
+import { describeDefect } from "../../core/thrown.ts";
 import type { RequestEnd } from "./handle-request.ts";
 
 export type RequestObserver = readonly [what: string, observe: (end: RequestEnd) => void];
@@ -18,7 +19,7 @@ export function makeRequestObservers(observers: readonly RequestObserver[], log:
       } catch (error) {
         if (told.has(what)) continue;
         told.add(what);
-        log.error("internal-error", { where: what, message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+        log.error("internal-error", { where: what, message: describeDefect(error) });
       }
     }
   };

@@ -1,6 +1,7 @@
 // `azure-proxy-agent audit export`: the trail's decisions as JSON lines.
 
 import { writeSync } from "node:fs";
+import { errorCode } from "../../core/thrown.ts";
 import { EXIT } from "../../exit-code.ts";
 import { type AuditOptions, failAudit, readNumber, refuseAuditUsage } from "./options.ts";
 import { walkTrail } from "./read-trail.ts";
@@ -41,7 +42,7 @@ function writeAll(text: string): boolean {
     try {
       at += writeSync(STANDARD_OUTPUT, bytes, at);
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      const code = errorCode(error);
       if (code !== "EAGAIN" && code !== "EINTR") return false;
       Bun.sleepSync(5);
     }

@@ -1,8 +1,7 @@
 // `azure-proxy-agent audit …`: tools that read the decision trail. They change nothing and work while the agent writes.
 
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { DEFAULT_CONFIG_PATH } from "../../adapters/storage/find-config.ts";
+import { readFileSync } from "node:fs";
+import { findConfig } from "../../adapters/storage/find-config.ts";
 import { parseConfig } from "../../core/config.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { EXIT } from "../../exit-code.ts";
@@ -54,8 +53,7 @@ function readOptions(
 }
 
 function findFolder(configPath: string | undefined): string {
-  const beside = join(dirname(process.execPath), "proxy-agent.json");
-  const path = configPath ?? (existsSync(DEFAULT_CONFIG_PATH) || !existsSync(beside) ? DEFAULT_CONFIG_PATH : beside);
+  const path = configPath ?? findConfig();
   try {
     const parsed = parseConfig(readFileSync(path, "utf8"), process.env);
     if (parsed.ok && parsed.value.config.auditFolder !== "") return parsed.value.config.auditFolder;

@@ -1,3 +1,5 @@
+import { errorCode } from "../../core/thrown.ts";
+
 // Asks other programs and the listener, read-only and with a short limit each: packet filters, routes, our own health endpoint.
 
 const LIMIT_MS = 400;
@@ -65,7 +67,7 @@ export async function askHealth(port: number): Promise<HealthAnswer> {
     });
     return await promise;
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
+    const code = errorCode(error) ?? String(error);
     return { kind: "silent", why: code === "ECONNREFUSED" ? "nobody listens" : code };
   } finally {
     clearTimeout(timer);

@@ -1,5 +1,6 @@
 // Are the agent's folders and files root's alone, as far as they must be? And do local rule files read as rules?
 
+import { renderMode } from "../../core/file-trust.ts";
 import { broken, doubtful, type Finding, fine } from "./finding.ts";
 
 export type FileFacts =
@@ -21,11 +22,6 @@ export interface FileWish {
   readonly missing: "fine" | "warn" | "fail";
 }
 
-/** Key material: nobody but root may even look. */
-export const SECRET = 0o077;
-/** What decides or runs: others may read, none but root may write. */
-export const TRUSTED = 0o022;
-
 export function checkFile(found: FileFacts, wish: FileWish): Finding {
   const { check } = wish;
   if (found.kind === "unreadable") return doubtful(check, `cannot look at ${found.path}`, "run doctor as root");
@@ -38,11 +34,11 @@ export function checkFile(found: FileFacts, wish: FileWish): Finding {
   }
   if (found.kind !== wish.kind)
     return broken(check, `${found.path} is a ${found.kind}`, `want a plain ${wish.kind}: find out who put it there`);
-  const mode = found.mode.toString(8).padStart(4, "0");
+  const mode = renderMode(found.mode);
   if (found.uid !== 0)
     return broken(check, `${found.path} belongs to uid ${found.uid}`, `find out why, then: chown root:root ${found.path}`);
   if ((found.mode & wish.forbidden) !== 0) {
-    const want = (found.mode & ~wish.forbidden).toString(8).padStart(4, "0");
+    const want = renderMode(found.mode & ~wish.forbidden);
     return broken(check, `${found.path} has mode ${mode}`, `find out who changed it, then: chmod ${want} ${found.path}`);
   }
   return fine(check, `${found.path}, mode ${mode}`);

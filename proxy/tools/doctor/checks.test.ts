@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { checkEach, checkFile, checkRuleFile, type FileFacts, type FileWish, SECRET, TRUSTED } from "./check-files.ts";
+import { SECRET, TRUSTED } from "../../core/file-trust.ts";
+import { checkEach, checkFile, checkRuleFile, type FileFacts, type FileWish } from "./check-files.ts";
 import { checkKernel, type KernelFacts } from "./check-kernel.ts";
 import { checkNetwork, type NetworkFacts } from "./check-network.ts";
 import { checkPrograms, type HookFacts } from "./check-programs.ts";

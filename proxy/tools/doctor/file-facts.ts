@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { errorCode } from "../../core/thrown.ts";
 import type { FileFacts } from "./check-files.ts";
 
 export function lookAt(path: string): FileFacts {
@@ -11,7 +12,7 @@ export function lookAt(path: string): FileFacts {
     const kind = stat.isFile() ? "file" : stat.isDirectory() ? "folder" : stat.isSymbolicLink() ? "link" : "other";
     return { kind, path, uid: stat.uid, mode: stat.mode & 0o7777 };
   } catch (error) {
-    const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    const missing = errorCode(error) === "ENOENT";
     return { kind: missing ? "missing" : "unreadable", path };
   }
 }

@@ -2,16 +2,15 @@
 // Nothing is written before all of it said yes.
 
 import { encodePrepared } from "../../adapters/policy/prepared-artefact.ts";
-import { changeModules, hashOf, readModuleIndex, readModuleObject } from "../../adapters/storage/module-store.ts";
+import { changeModules, type Hashed, hashed, hashOf, readModuleIndex, readModuleObject } from "../../adapters/storage/module-store.ts";
 import { readTrustedKeys } from "../../adapters/storage/trusted-keys.ts";
 import { MAX_SIGNATURE_FILE_BYTES, parseSignature, signedAtSeconds } from "../../core/modules/minisign.ts";
 import { budgetsFor, type ChosenBudgets } from "../../core/modules/module-budgets.ts";
-import type { ModuleEntry } from "../../core/modules/module-entry.ts";
+import type { ModuleBudgets, ModuleEntry } from "../../core/modules/module-entry.ts";
 import {
   isModuleHeader,
   isModuleName,
   isSha256,
-  MAX_COMPONENT_BYTES,
   MAX_MODULE_HEADERS,
   MAX_PREPARED_BYTES,
   MAX_SETTINGS_BYTES,
@@ -19,20 +18,21 @@ import {
 } from "../../core/modules/module-index.ts";
 import { memoryOfModule } from "../../core/modules/module-memory.ts";
 import { checkModuleSignature, type VerifiedSignature } from "../../core/modules/module-signature.ts";
-import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
+import { ENDPOINTS, type Endpoint, parseEndpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { count, quote } from "../../core/text/text-layout.ts";
+import type { PreparedComponent } from "../../core/wasm/component-plan.ts";
+import type { ComponentFacts } from "../../core/wasm/describe-component.ts";
 import { readBoundedFile } from "../bounded-file.ts";
 import { type ModuleConfig, readModuleConfig } from "../config-file.ts";
 import { type Options, parseOptions } from "../options.ts";
-import { printJson, printLines, refuseUsage, TOOL_EXIT, type Told, tellFailure, tellRefusal } from "../output.ts";
+import { failed, fromStore, misused, printJson, printLines, refused, refuseUsage, TOOL_EXIT, type Tool, tell, warn } from "../output.ts";
 import { name } from "../policy/input.ts";
 import { type CaseTarget, readCaseFile, runModuleCases } from "./cases.ts";
 import { confirmChange } from "./confirm.ts";
-import { checkRoom, compilePrepared, NO_SETTINGS, ownUserId, type Prepared, prepareBytes, readBudgets, readSettings } from "./input.ts";
+import { checkRoom, compilePrepared, NO_SETTINGS, ownUserId, prepareBytes, readBudgets, readComponentFile, readSettings } from "./input.ts";
 import { type Place, placeModule } from "./module-changes.ts";
 import { tryModuleSettings } from "./module-trial.ts";
-import { exitOf, warn } from "./output.ts";
 import { readPlace } from "./place.ts";
 import { countFailed, renderFailures } from "./render-module-tests.ts";
 
@@ -97,77 +97,129 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
   const wishes = readWishes(options);
   if (!wishes.ok) return refuseUsage(wishes.error, ADD_USAGE);
   const config = readModuleConfig(options);
-  if (!config.ok) return config.error;
-  const before = readBefore(config.value, wishes.value.name);
-  if (!before.ok) return before.error;
-  const { old } = before.value;
-  const chosen = readBudgets<ChosenBudgets>(options, old?.budgets ?? config.value.budgets);
-  if (!chosen.ok) return refuseUsage(chosen.error, ADD_USAGE);
+  if (!config.ok) return tell(config.error);
+  const added = await add(options, wishes.value, config.value);
+  if (!added.ok) return tell(added.error);
+  return options.has("--dry-run") ? TOOL_EXIT.yes : confirmChange(options, config.value, added.value);
+}
 
-  const path = options.operands[0] ?? "";
-  const component = readBoundedFile(path, MAX_COMPONENT_BYTES);
-  if (!component.ok) return tellFailure(`cannot read ${name(path)}: ${component.error}`).error;
-  const wantedHash = options.value("--sha256");
-  const foundHash = hashOf(component.value);
-  if (wantedHash !== undefined && wantedHash !== foundHash)
-    return tellRefusal(`cannot add ${name(path)}: it has the hash ${foundHash}, want ${wantedHash}`).error;
-  // Before anything of it is read: a stranger's bytes need not be looked at.
-  const signed = checkSignature(options, config.value, component.value, path);
-  if (!signed.ok) return signed.error;
-  const prepared = prepareBytes(component.value, chosen.value, path);
-  if (!prepared.ok) return prepared.error;
-  const budgets = budgetsFor(chosen.value, prepared.value.prepared.plan.moduleCount);
-  const encoded = encodePrepared(prepared.value.prepared);
-  if (encoded.length > MAX_PREPARED_BYTES)
-    return tellRefusal(`cannot add ${name(path)}: metered it has ${encoded.length} bytes, want at most ${MAX_PREPARED_BYTES}`).error;
+/** @returns the list with the module in it */
+async function add(options: Options, wishes: Wishes, config: ModuleConfig): Promise<Tool<readonly ModuleEntry[]>> {
+  const index = readIndex(config, wishes.name);
+  if (!index.ok) return index;
+  const { old } = index.value;
+  const chosen = readBudgets<ChosenBudgets>(options, old?.budgets ?? config.budgets);
+  if (!chosen.ok) return misused(chosen.error, ADD_USAGE);
+  const read = readCandidate(options, config, index.value, chosen.value);
+  if (!read.ok) return read;
+  const candidate = read.value;
+  const { path, prepared } = candidate;
+  const budgets = budgetsFor(chosen.value, prepared.plan.moduleCount);
   if (!options.has("--disabled") && old?.enabled !== false) {
-    const room = checkRoom(config.value, before.value.entries, memoryOfModule(prepared.value.prepared, budgets), wishes.value.name);
-    if (!room.ok) return room.error;
+    const room = checkRoom(config, index.value.entries, memoryOfModule(prepared, budgets), wishes.name);
+    if (!room.ok) return room;
   }
-  const compiled = await compilePrepared(prepared.value.prepared, name(path));
-  if (!compiled.ok) return compiled.error;
-  const settings = chooseSettings(options, config.value, old);
-  if (!settings.ok) return settings.error;
+  const compiled = await compilePrepared(prepared, name(path));
+  if (!compiled.ok) return compiled;
+  const settings = chooseSettings(options, config, old);
+  if (!settings.ok) return settings;
   const tried = tryModuleSettings(compiled.value, budgets, settings.value);
-  if (!tried.ok) return tellRefusal(`cannot add ${name(path)}: ${tried.error}`).error;
-  const headers = wishes.value.headers ?? old?.headers ?? [];
-  const target = { compiled: compiled.value, budgets, settings: settings.value, headers };
-  const cases = runCases(options, target);
-  if (!cases.ok) return cases.error;
+  if (!tried.ok) return refused(`cannot add ${name(path)}: ${tried.error}`);
+  const headers = wishes.headers ?? old?.headers ?? [];
+  const cases = runCases(options, { compiled: compiled.value, budgets, settings: settings.value, headers });
+  if (!cases.ok) return cases;
+  const install: Install = { candidate, settings: hashed(settings.value), budgets, headers };
+  const entry = entryOf(options, wishes, install);
+  const listed = list(options, wishes, config, entry, install);
+  if (!listed.ok) return listed;
+  tellWarnings(entry, candidate);
+  tellDone(options, candidate, entry, cases.value);
+  return listed;
+}
 
-  const entry: ModuleEntry = {
-    name: wishes.value.name,
+/** A component that may be installed: read once, with everything that was found out about it. */
+interface Candidate {
+  readonly path: string;
+  readonly component: Hashed;
+  /** Undefined: unsigned. */
+  readonly signature: { readonly file: Hashed; readonly verified: VerifiedSignature } | undefined;
+  readonly prepared: PreparedComponent;
+  readonly facts: ComponentFacts;
+  /** The prepared component as the store keeps it. */
+  readonly artefact: Hashed;
+  readonly index: Index;
+}
+
+/** All that goes into the store. */
+interface Install {
+  readonly candidate: Candidate;
+  readonly settings: Hashed;
+  readonly budgets: ModuleBudgets;
+  readonly headers: readonly string[];
+}
+
+function readCandidate(options: Options, config: ModuleConfig, index: Index, budgets: ChosenBudgets): Tool<Candidate> {
+  const path = options.operands[0] ?? "";
+  const bytes = readComponentFile(path);
+  if (!bytes.ok) return bytes;
+  const component = hashed(bytes.value);
+  const wanted = options.value("--sha256");
+  if (wanted !== undefined && wanted !== component.sha256)
+    return refused(`cannot add ${name(path)}: it has the hash ${component.sha256}, want ${wanted}`);
+  // Before anything of it is read: a stranger's bytes need not be looked at.
+  const signature = checkSignature(options, config, component.bytes, path);
+  if (!signature.ok) return signature;
+  const read = prepareBytes(component.bytes, budgets, path);
+  if (!read.ok) return read;
+  const encoded = encodePrepared(read.value.prepared);
+  if (encoded.length > MAX_PREPARED_BYTES)
+    return refused(`cannot add ${name(path)}: metered it has ${encoded.length} bytes, want at most ${MAX_PREPARED_BYTES}`);
+  return ok({ path, component, signature: signature.value, ...read.value, artefact: hashed(encoded), index });
+}
+
+function entryOf(options: Options, wishes: Wishes, { candidate, settings, budgets, headers }: Install): ModuleEntry {
+  const { component, artefact, signature, prepared } = candidate;
+  const { old } = candidate.index;
+  return {
+    name: wishes.name,
     enabled: options.has("--disabled") ? false : (old?.enabled ?? true),
     audit: options.has("--audit") || old?.audit === true,
-    endpoints: wishes.value.endpoints ?? old?.endpoints ?? ["imds"],
+    endpoints: wishes.endpoints ?? old?.endpoints ?? ["imds"],
     headers,
     budgets,
-    componentSha256: prepared.value.componentSha256,
-    preparedSha256: hashOf(encoded),
-    settingsSha256: hashOf(settings.value),
-    worldVersion: prepared.value.prepared.plan.worldVersion,
-    signedBy: signed.value?.verified.keyId,
-    signatureSha256: signed.value === undefined ? undefined : hashOf(signed.value.file),
+    componentSha256: component.sha256,
+    preparedSha256: artefact.sha256,
+    settingsSha256: settings.sha256,
+    worldVersion: prepared.plan.worldVersion,
+    signedBy: signature?.verified.keyId,
+    signatureSha256: signature?.file.sha256,
     pinned: options.has("--pin") || old?.pinned === true,
   };
-  const placing = { place: wishes.value.place, replace: options.has("--replace"), giveUpSignature: options.has("--unsigned") };
+}
+
+/** Changes the list, or with `--dry-run` only says what it would be. */
+function list(
+  options: Options,
+  wishes: Wishes,
+  config: ModuleConfig,
+  entry: ModuleEntry,
+  { candidate, settings }: Install,
+): Tool<readonly ModuleEntry[]> {
+  const { component, artefact, signature, index } = candidate;
+  const placing = { place: wishes.place, replace: options.has("--replace"), giveUpSignature: options.has("--unsigned") };
   if (options.has("--dry-run")) {
-    const would = placeModule(before.value.entries, entry, placing);
-    if (!would.ok) return tellRefusal(would.error).error;
-  } else {
-    const objects = [component.value, encoded, settings.value, ...(signed.value === undefined ? [] : [signed.value.file])];
-    const changed = changeModules(config.value.folder, ownUserId(), (entries) => {
-      // What was taken over from the old entry must still be what is there.
-      if (JSON.stringify(entries.find((each) => each.name === entry.name)) !== JSON.stringify(old))
-        return err(`cannot add module "${entry.name}": another command changed it meanwhile; try again`);
-      const placed = placeModule(entries, entry, placing);
-      return placed.ok ? ok({ entries: placed.value, objects }) : placed;
-    });
-    if (!changed.ok) return exitOf(changed.error);
+    const would = placeModule(index.entries, entry, placing);
+    return would.ok ? would : refused(would.error);
   }
-  tellWarnings(entry, before.value, signed.value?.verified);
-  tellDone(options, path, prepared.value, entry, old !== undefined, cases.value);
-  return options.has("--dry-run") ? TOOL_EXIT.yes : confirmChange(options, config.value);
+  const objects = [component, artefact, settings, ...(signature === undefined ? [] : [signature.file])];
+  const changed = changeModules(config.folder, ownUserId(), (entries) => {
+    // What was taken over from the old entry must still be what is there.
+    if (JSON.stringify(entries.find((each) => each.name === entry.name)) !== JSON.stringify(index.old))
+      return err(`cannot add module "${entry.name}": another command changed it meanwhile; try again`);
+    const placed = placeModule(entries, entry, placing);
+    return placed.ok ? ok({ entries: placed.value, objects }) : placed;
+  });
+  return changed.ok ? changed : fromStore(changed.error);
 }
 
 function readWishes(options: Options): Result<Wishes, string> {
@@ -192,7 +244,7 @@ function readEndpoints(text: string | undefined): Result<readonly Endpoint[] | u
   if (text === undefined) return ok(undefined);
   const endpoints: Endpoint[] = [];
   for (const word of text.split(",")) {
-    const endpoint = ENDPOINTS.find((known) => known === word.trim().toLowerCase());
+    const endpoint = parseEndpoint(word.trim());
     if (endpoint === undefined || endpoints.includes(endpoint))
       return err(`--endpoint wants some of ${ENDPOINTS.join(", ")}, found ${quote(text)}`);
     endpoints.push(endpoint);
@@ -201,7 +253,7 @@ function readEndpoints(text: string | undefined): Result<readonly Endpoint[] | u
 }
 
 /** What is installed now, before the change. */
-interface Before {
+interface Index {
   readonly entries: readonly ModuleEntry[];
   /** The module of the same name. */
   readonly old: ModuleEntry | undefined;
@@ -209,9 +261,9 @@ interface Before {
   readonly signedAtSeconds: number | undefined;
 }
 
-function readBefore(config: ModuleConfig, wanted: string): Told<Before> {
+function readIndex(config: ModuleConfig, wanted: string): Tool<Index> {
   const entries = readModuleIndex(config.folder, ownUserId());
-  if (!entries.ok) return tellFailure(entries.error.message);
+  if (!entries.ok) return fromStore(entries.error);
   const old = entries.value.find((each) => each.name === wanted);
   const file =
     old?.signatureSha256 === undefined
@@ -221,31 +273,26 @@ function readBefore(config: ModuleConfig, wanted: string): Told<Before> {
   return ok({ entries: entries.value, old, signedAtSeconds: signature?.ok ? signedAtSeconds(signature.value) : undefined });
 }
 
-function checkSignature(
-  options: Options,
-  config: ModuleConfig,
-  component: Uint8Array,
-  path: string,
-): Told<{ readonly file: Uint8Array; readonly verified: VerifiedSignature } | undefined> {
+function checkSignature(options: Options, config: ModuleConfig, component: Uint8Array, path: string): Tool<Candidate["signature"]> {
   const signaturePath = options.value("--signature");
   const file = signaturePath === undefined ? undefined : readBoundedFile(signaturePath, MAX_SIGNATURE_FILE_BYTES);
-  if (file?.ok === false) return tellFailure(`cannot read signature ${name(signaturePath ?? "")}: ${file.error}`);
+  if (file?.ok === false) return failed(`cannot read signature ${name(signaturePath ?? "")}: ${file.error}`);
   const { keys, troubles } = readTrustedKeys(config.trustedKeysFolder, ownUserId());
   if (file !== undefined || config.requireSigned) for (const trouble of troubles) warn(trouble);
   const checked = checkModuleSignature(component, file?.value, keys, config.requireSigned);
-  if (!checked.ok) return tellRefusal(`cannot add ${name(path)}: ${checked.error}`);
-  return ok(file === undefined || checked.value === undefined ? undefined : { file: file.value, verified: checked.value });
+  if (!checked.ok) return refused(`cannot add ${name(path)}: ${checked.error}`);
+  return ok(file === undefined || checked.value === undefined ? undefined : { file: hashed(file.value), verified: checked.value });
 }
 
-function chooseSettings(options: Options, config: ModuleConfig, old: ModuleEntry | undefined): Told<Uint8Array> {
+function chooseSettings(options: Options, config: ModuleConfig, old: ModuleEntry | undefined): Tool<Uint8Array> {
   const path = options.value("--settings");
   if (path !== undefined || old === undefined || !options.has("--replace")) return readSettings(path);
   const stored = readModuleObject(config.folder, ownUserId(), old.settingsSha256, MAX_SETTINGS_BYTES);
-  return stored.ok ? stored : tellFailure(stored.error.message);
+  return stored.ok ? stored : fromStore(stored.error);
 }
 
 /** @returns how many cases hold; undefined: there are none */
-function runCases(options: Options, target: CaseTarget): Told<number | undefined> {
+function runCases(options: Options, target: CaseTarget): Tool<number | undefined> {
   const path = options.value("--cases");
   if (path === undefined) return ok(undefined);
   const file = readCaseFile(path);
@@ -253,14 +300,15 @@ function runCases(options: Options, target: CaseTarget): Told<number | undefined
   const run = runModuleCases(target, file.value, path);
   if (!run.ok) return run;
   const all = run.value.cases.length + run.value.settings.length;
-  const failed = countFailed(run.value);
-  if (failed === 0) return ok(all);
-  process.stderr.write(`${renderFailures(run.value).join("\n")}\n`);
-  return tellRefusal(`cannot add the module: ${failed} of ${count(all, "case")} do not hold`);
+  const broken = countFailed(run.value);
+  if (broken === 0) return ok(all);
+  return refused(`cannot add the module: ${broken} of ${count(all, "case")} do not hold`, renderFailures(run.value));
 }
 
 /** What takes protection away is said loudly. */
-function tellWarnings(entry: ModuleEntry, { old, signedAtSeconds: oldSeconds }: Before, verified: VerifiedSignature | undefined): void {
+function tellWarnings(entry: ModuleEntry, { index, signature }: Candidate): void {
+  const { old, signedAtSeconds: oldSeconds } = index;
+  const verified = signature?.verified;
   if (entry.audit) warn(`module "${entry.name}" is in audit: its denies are recorded and not applied`);
   if (!entry.enabled) warn(`module "${entry.name}" is disabled: it is not asked`);
   if (old?.signedBy !== undefined && verified === undefined)
@@ -272,12 +320,11 @@ function tellWarnings(entry: ModuleEntry, { old, signedAtSeconds: oldSeconds }: 
 
 function tellDone(
   options: Options,
-  path: string,
-  { facts, componentSha256 }: Prepared,
+  { path, facts, component, index: { old } }: Candidate,
   entry: ModuleEntry,
-  replaced: boolean,
   cases: number | undefined,
 ): void {
+  const replaced = old !== undefined;
   const dry = options.has("--dry-run");
   if (options.has("--json")) {
     printJson({ file: path, installed: !dry, replaced, module: entry, cases, facts });
@@ -286,7 +333,7 @@ function tellDone(
   const did = dry ? "would be installed" : replaced ? "replaced" : "installed";
   printLines([
     `module "${entry.name}" ${did}`,
-    `  sha256     ${componentSha256}`,
+    `  sha256     ${component.sha256}`,
     `  signed by  ${entry.signedBy ?? "nobody"}`,
     `  asked at   ${entry.endpoints.join(", ")}${entry.headers.length === 0 ? "" : `, with the headers ${entry.headers.join(", ")}`}`,
     `  settings   ${options.value("--settings") === undefined && entry.settingsSha256 === hashOf(NO_SETTINGS) ? "none" : "taken by the module"}`,

@@ -4,7 +4,7 @@ import type { PolicyQuestion } from "../../core/modules/policy-question.ts";
 import { ok } from "../../core/result.ts";
 import { count, quote, wrap } from "../../core/text/text-layout.ts";
 import { type Options, parseOptions } from "../options.ts";
-import { fail, printJson, printLines, refuseUsage, TOOL_EXIT, type Told, tellFailure, tellRefusal } from "../output.ts";
+import { failed, misused, printJson, printLines, refused, refuseUsage, TOOL_EXIT, type Tool, tell } from "../output.ts";
 import { readCaseFile, readCaseSettings } from "./cases.ts";
 import { defaultCasesPath, onlyNamed, readUsableModule, USABLE_VALUES } from "./input.ts";
 import { TriedModule } from "./module-trial.ts";
@@ -58,15 +58,15 @@ export async function moduleBench(argv: readonly string[]): Promise<number> {
   const isOne = options.value.value("--request") !== undefined;
   if (isOne && options.value.value("--cases") !== undefined) return refuseUsage("--cases and --request exclude each other", BENCH_USAGE);
   const asking = isOne ? readOne(options.value) : readFromCases(options.value, operand);
-  if (!asking.ok) return asking.error;
+  if (!asking.ok) return tell(asking.error);
   const beganMs = performance.now();
   const module = await readUsableModule(operand, options.value);
-  if (!module.ok) return module.error;
+  if (!module.ok) return tell(module.error);
   const { compiled, budgets, entry, componentSha256 } = module.value;
   const tried = new TriedModule(compiled, budgets, asking.value.settings ?? module.value.settings);
   const asked = asking.value.questions.map((question) => ({ ...question, headers: onlyNamed(question.headers, entry?.headers) }));
   const first = tried.ask(asked[0] ?? never());
-  if (!first.ok) return tellRefusal(`cannot ask ${quote(operand)}: ${first.error}`).error;
+  if (!first.ok) return tell(refused(`cannot ask ${quote(operand)}: ${first.error}`).error);
   const loadMs = performance.now() - beganMs;
   const costs = measure(tried, asked, calls);
   if (options.value.has("--json")) printJson({ module: operand, sha256: componentSha256, ...costsJson(costs, loadMs), budgets });
@@ -118,21 +118,19 @@ function costsJson({ fuel, microseconds, failures, memoryBytes }: Costs, loadMs:
   return { calls: microseconds.length, failures, microseconds: ranks(microseconds), fuel: ranks(fuel), loadMs, memoryBytes };
 }
 
-function readOne(options: Options): Told<Asking> {
+function readOne(options: Options): Tool<Asking> {
   const asked = readQuestion(options);
   if (asked.ok) return ok({ questions: [asked.value.question], settings: undefined });
-  return asked.error.usage
-    ? { ok: false, error: refuseUsage(asked.error.message, BENCH_USAGE) }
-    : { ok: false, error: fail(asked.error.message) };
+  return asked.error.usage ? misused(asked.error.message, BENCH_USAGE) : failed(asked.error.message);
 }
 
-function readFromCases(options: Options, operand: string): Told<Asking> {
+function readFromCases(options: Options, operand: string): Tool<Asking> {
   const path = options.value("--cases") ?? defaultCasesPath(operand);
-  if (path === undefined) return { ok: false, error: refuseUsage("--cases, or --request and --caller, are needed", BENCH_USAGE) };
+  if (path === undefined) return misused("--cases, or --request and --caller, are needed", BENCH_USAGE);
   const file = readCaseFile(path);
   if (!file.ok) return file;
   const questions = file.value.cases.map(({ question }) => question);
-  if (questions.length === 0) return tellFailure("found no cases");
+  if (questions.length === 0) return failed("found no cases");
   const settings = file.value.settings === undefined ? ok(undefined) : readCaseSettings(file.value.settings, path);
   return settings.ok ? ok({ questions, settings: settings.value }) : settings;
 }

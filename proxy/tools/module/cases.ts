@@ -3,7 +3,7 @@
 import { dirname, isAbsolute, join } from "node:path";
 import { hashOf } from "../../adapters/storage/module-store.ts";
 import { ok } from "../../core/result.ts";
-import { type Told, tellFailure } from "../output.ts";
+import { failed, type Tool } from "../output.ts";
 import { name, readJsonFile } from "../policy/input.ts";
 import { onlyNamed, readSettings, type UsableModule } from "./input.ts";
 import { type ModuleCaseFile, parseModuleCases, type SettingsSource } from "./module-cases.ts";
@@ -17,17 +17,17 @@ export interface CaseTarget extends Pick<UsableModule, "compiled" | "budgets" | 
   readonly headers: readonly string[] | undefined;
 }
 
-export function readCaseFile(path: string): Told<ModuleCaseFile> {
+export function readCaseFile(path: string): Tool<ModuleCaseFile> {
   const json = readJsonFile(path);
-  if (!json.ok) return tellFailure(json.error);
+  if (!json.ok) return failed(json.error);
   const file = parseModuleCases(json.value.value);
   if (file.ok) return file;
   const { line, column } = json.value.positionOf(file.error.pointer);
-  return tellFailure(`cannot use cases ${name(path)}: line ${line}, column ${column}: ${file.error.message}`);
+  return failed(`cannot use cases ${name(path)}: line ${line}, column ${column}: ${file.error.message}`);
 }
 
 /** Puts every case to the module. Settings count from the case, then from the file of cases, then those of the module. */
-export function runModuleCases(target: CaseTarget, file: ModuleCaseFile, path: string): Told<ModuleTestRun> {
+export function runModuleCases(target: CaseTarget, file: ModuleCaseFile, path: string): Tool<ModuleTestRun> {
   const { compiled, budgets } = target;
   const tried = new Map<string, TriedModule>();
   const cases: CaseOutcome[] = [];
@@ -51,7 +51,7 @@ export function runModuleCases(target: CaseTarget, file: ModuleCaseFile, path: s
 }
 
 /** @param beside - the case file, from which paths are named */
-export function readCaseSettings(source: SettingsSource, beside: string): Told<Uint8Array> {
+export function readCaseSettings(source: SettingsSource, beside: string): Tool<Uint8Array> {
   if (source.kind === "text") return ok(Buffer.from(source.text, "utf8"));
   return readSettings(isAbsolute(source.path) || beside === "-" ? source.path : join(dirname(beside), source.path));
 }

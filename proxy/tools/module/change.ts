@@ -1,18 +1,17 @@
 // `azure-proxy-agent module remove|enable|disable|pin|audit|order|settings`: changes of what is installed. Each is one change of the
 // list; what takes protection away is said loudly.
 
-import { changeModules, hashOf, type StoreChange } from "../../adapters/storage/module-store.ts";
+import { changeModules, hashed, type StoreChange } from "../../adapters/storage/module-store.ts";
 import { isSha256 } from "../../core/modules/module-index.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { quote } from "../../core/text/text-layout.ts";
 import { readModuleConfig } from "../config-file.ts";
 import { type Options, parseOptions } from "../options.ts";
-import { printLines, refuseUsage, tellRefusal } from "../output.ts";
+import { fromStore, printLines, refused, refuseUsage, tell, warn } from "../output.ts";
 import { confirmChange } from "./confirm.ts";
 import { compilePrepared, NO_SETTINGS, ownUserId, readInstalledArtefact, readInstalledEntry, readSettings } from "./input.ts";
 import { type Entries, editModules, findModule, moveModule, pinModule, removeModules } from "./module-changes.ts";
 import { tryModuleSettings } from "./module-trial.ts";
-import { exitOf, warn } from "./output.ts";
 import { readPlace } from "./place.ts";
 
 const COMMON_TEXT = `  --no-wait       do not wait for the running agent to take it up
@@ -178,24 +177,25 @@ async function changeSettings(argv: readonly string[]): Promise<number> {
   const [moduleName = "", path] = parsed.value.operands;
   if ((path === undefined) !== parsed.value.has("--none")) return refuseUsage("want a file with settings, or --none", SETTINGS_USAGE);
   const config = readModuleConfig(parsed.value);
-  if (!config.ok) return config.error;
+  if (!config.ok) return tell(config.error);
   const entry = readInstalledEntry(config.value, moduleName);
-  if (!entry.ok) return entry.error;
+  if (!entry.ok) return tell(entry.error);
   const settings = path === undefined ? ok(NO_SETTINGS) : readSettings(path);
-  if (!settings.ok) return settings.error;
+  if (!settings.ok) return tell(settings.error);
   const prepared = readInstalledArtefact(config.value, entry.value, entry.value.budgets);
-  if (!prepared.ok) return prepared.error;
+  if (!prepared.ok) return tell(prepared.error);
   const compiled = await compilePrepared(prepared.value, named([moduleName]));
-  if (!compiled.ok) return compiled.error;
+  if (!compiled.ok) return tell(compiled.error);
   const tried = tryModuleSettings(compiled.value, entry.value.budgets, settings.value);
-  if (!tried.ok) return tellRefusal(`cannot change the settings of ${named([moduleName])}: ${tried.error}`).error;
+  if (!tried.ok) return tell(refused(`cannot change the settings of ${named([moduleName])}: ${tried.error}`).error);
   const { componentSha256 } = entry.value;
+  const stored = hashed(settings.value);
   return applyChange(parsed.value, `${named([moduleName])} has other settings`, undefined, (entries) => {
     const found = findModule(entries, moduleName);
     if (!found.ok) return found;
     if (found.value.componentSha256 !== componentSha256) return err(`${named([moduleName])} was replaced meanwhile; try again`);
-    const edited = editModules(entries, [moduleName], (each) => ok({ ...each, settingsSha256: hashOf(settings.value) }));
-    return edited.ok ? ok({ entries: edited.value, objects: [settings.value] }) : edited;
+    const edited = editModules(entries, [moduleName], (each) => ok({ ...each, settingsSha256: stored.sha256 }));
+    return edited.ok ? ok({ entries: edited.value, objects: [stored] }) : edited;
   });
 }
 
@@ -206,12 +206,12 @@ async function applyChange(
   change: (entries: Entries) => Result<StoreChange, string>,
 ): Promise<number> {
   const config = readModuleConfig(options);
-  if (!config.ok) return config.error;
+  if (!config.ok) return tell(config.error);
   const changed = changeModules(config.value.folder, ownUserId(), change);
-  if (!changed.ok) return exitOf(changed.error);
+  if (!changed.ok) return tell(fromStore(changed.error).error);
   if (warning !== undefined) warn(warning);
   printLines([done]);
-  return confirmChange(options, config.value);
+  return confirmChange(options, config.value, changed.value);
 }
 
 type ChangeName = keyof typeof CHANGES | "settings";

@@ -3,7 +3,8 @@ import { parse } from "@bytecodealliance/jco";
 import { loadPolicy } from "../../../test/support/policy-build.ts";
 import { readEngineTemplate } from "../../adapters/policy/engine-artifact.ts";
 import { readCoreExports } from "../../core/wasm/core-exports.ts";
-import { extractCoreModule, readSections } from "../../core/wasm/wasm-binary.ts";
+import { readSections } from "../../core/wasm/sections.ts";
+import { extractCoreModule } from "../../core/wasm/wasm-binary.ts";
 import { componentize } from "./componentize.ts";
 
 const WORDS = `

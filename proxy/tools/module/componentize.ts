@@ -3,8 +3,9 @@
 
 import { readEngineTemplate } from "../../adapters/policy/engine-artifact.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 import { type CoreExport, readCoreExports, withExports } from "../../core/wasm/core-exports.ts";
-import { CORE_MODULE_SECTION, CUSTOM_SECTION, readSections, type Section, writeSections } from "../../core/wasm/wasm-binary.ts";
+import { CORE_MODULE_SECTION, CUSTOM_SECTION, readSections, type Section, writeSections } from "../../core/wasm/sections.ts";
 
 const MAX_NAMED = 12;
 
@@ -76,7 +77,7 @@ function findTrouble(core: Uint8Array): string | undefined {
   try {
     module = new WebAssembly.Module(Uint8Array.from(core));
   } catch (error) {
-    return `it is not valid: ${error instanceof Error ? error.message : String(error)}`;
+    return `it is not valid: ${describeError(error)}`;
   }
   const [found] = WebAssembly.Module.imports(module);
   if (found !== undefined) return `it imports "${found.name}" of "${found.module}", want no import: a policy can only answer`;

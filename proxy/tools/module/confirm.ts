@@ -1,8 +1,9 @@
 // After a change of the modules: waits a little for the running agent to say that it has taken it up.
 
 import { join } from "node:path";
-import { hashOf, readModuleIndex } from "../../adapters/storage/module-store.ts";
+import { hashOf } from "../../adapters/storage/module-store.ts";
 import { STATUS_FILE_NAME } from "../../adapters/storage/status-file.ts";
+import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { renderModuleIndex } from "../../core/modules/module-index.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../../core/request/listener-address.ts";
 import { isObject } from "../../core/text/json-text.ts";
@@ -10,10 +11,8 @@ import { parseStrictJson } from "../../core/text/strict-json.ts";
 import { readBoundedFile } from "../bounded-file.ts";
 import type { ModuleConfig } from "../config-file.ts";
 import type { Options } from "../options.ts";
-import { fail, printNotes, TOOL_EXIT } from "../output.ts";
+import { fail, printNotes, TOOL_EXIT, warn } from "../output.ts";
 import { isListening } from "../status/ask-listener.ts";
-import { ownUserId } from "./input.ts";
-import { warn } from "./output.ts";
 
 const WAIT_MS = 5_000;
 const LOOK_AGAIN_MS = 50;
@@ -30,12 +29,13 @@ export interface ModulesInStatus {
   readonly states: ReadonlyMap<string, string>;
 }
 
-/** @returns the exit code of the whole command */
-export async function confirmChange(options: Options, { folder, statusFolder }: ModuleConfig): Promise<number> {
+/**
+ * @param entries - the list that the agent should come to
+ * @returns the exit code of the whole command
+ */
+export async function confirmChange(options: Options, { statusFolder }: ModuleConfig, entries: readonly ModuleEntry[]): Promise<number> {
   if (options.has("--no-wait")) return TOOL_EXIT.yes;
-  const entries = readModuleIndex(folder, ownUserId());
-  if (!entries.ok) return fail(entries.error.message);
-  const wanted = hashOf(Buffer.from(renderModuleIndex(entries.value)));
+  const wanted = hashOf(Buffer.from(renderModuleIndex(entries)));
   const path = join(statusFolder, STATUS_FILE_NAME);
   const refusedBefore = readModulesInStatus(path)?.refusal ?? "";
   if (!(await isListening(LISTENER_ADDRESS, LISTENER_PORT, CONNECT_LIMIT_MS))) {

@@ -21,12 +21,11 @@ import { err, ok, type Result } from "../../core/result.ts";
 import { quote } from "../../core/text/text-layout.ts";
 import type { PreparedComponent } from "../../core/wasm/component-plan.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../core/wasm/core-limits.ts";
-import type { ComponentFacts } from "../../core/wasm/describe-component.ts";
-import { prepareComponent } from "../../core/wasm/prepare-component.ts";
+import { type Preparation, prepareComponent } from "../../core/wasm/prepare-component.ts";
 import { readBoundedFile } from "../bounded-file.ts";
 import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "../config-file.ts";
 import type { Options } from "../options.ts";
-import { fail, TOOL_EXIT, type Told, tellFailure, tellRefusal } from "../output.ts";
+import { failed, misused, refused, type Tool } from "../output.ts";
 import { name } from "../policy/input.ts";
 import { findModule } from "./module-changes.ts";
 
@@ -41,11 +40,9 @@ export const BUDGET_OPTIONS = { "--fuel": "fuel", "--memory": "memoryBytes", "--
 /** Options of {@link readUsableModule}. */
 export const USABLE_VALUES = ["--settings", "--fuel", "--memory", "--reason", "--config"] as const;
 
-export interface Prepared {
-  readonly component: Uint8Array;
+/** A component file, checked and metered. */
+export interface PreparedFile extends Preparation {
   readonly componentSha256: string;
-  readonly prepared: PreparedComponent;
-  readonly facts: ComponentFacts;
 }
 
 /** A module that can be asked. */
@@ -79,31 +76,37 @@ export function readBudgets<Budgets extends ChosenBudgets>(options: Options, def
   return ok({ ...defaults, ...given });
 }
 
-/** Checks and meters a component file; what is wrong with it is told. */
-export function prepareFile(path: string, budgets: Pick<ModuleBudgets, "memoryBytes">): Told<Prepared> {
+/** Checks and meters a component file. */
+export function prepareFile(path: string, budgets: Pick<ModuleBudgets, "memoryBytes">): Tool<PreparedFile> {
+  const component = readComponentFile(path);
+  if (!component.ok) return component;
+  const done = prepareBytes(component.value, budgets, path);
+  return done.ok ? ok({ componentSha256: hashOf(component.value), ...done.value }) : done;
+}
+
+export function readComponentFile(path: string): Tool<Uint8Array> {
   const component = readBoundedFile(path, MAX_COMPONENT_BYTES);
-  return component.ok ? prepareBytes(component.value, budgets, path) : tellFailure(`cannot read ${name(path)}: ${component.error}`);
+  return component.ok ? component : failed(`cannot read ${name(path)}: ${component.error}`);
 }
 
-export function prepareBytes(component: Uint8Array, { memoryBytes }: Pick<ModuleBudgets, "memoryBytes">, path: string): Told<Prepared> {
+export function prepareBytes(component: Uint8Array, { memoryBytes }: Pick<ModuleBudgets, "memoryBytes">, path: string): Tool<Preparation> {
   const done = prepareComponent(component, { ...DEFAULT_PREPARATION_LIMITS, memoryPages: memoryBytes / MEMORY_PAGE_BYTES });
-  if (!done.ok) return tellRefusal(`${name(path)}: ${done.error.message}`);
-  return ok({ component, componentSha256: hashOf(component), ...done.value });
+  return done.ok ? done : refused(`${name(path)}: ${done.error.message}`);
 }
 
-export async function compilePrepared(prepared: PreparedComponent, label: string): Promise<Told<CompiledComponent>> {
+export async function compilePrepared(prepared: PreparedComponent, label: string): Promise<Tool<CompiledComponent>> {
   const compiled = await compileComponent(prepared);
-  return compiled.ok ? compiled : tellRefusal(`${label}: ${compiled.error.message}`);
+  return compiled.ok ? compiled : refused(`${label}: ${compiled.error.message}`);
 }
 
-export function readSettings(path: string | undefined): Told<Uint8Array> {
+export function readSettings(path: string | undefined): Tool<Uint8Array> {
   if (path === undefined) return ok(NO_SETTINGS);
   const bytes = readBoundedFile(path, MAX_SETTINGS_BYTES);
-  return bytes.ok ? bytes : tellFailure(`cannot read settings ${name(path)}: ${bytes.error}`);
+  return bytes.ok ? bytes : failed(`cannot read settings ${name(path)}: ${bytes.error}`);
 }
 
 /** A component file or an installed module, with `--settings`, `--fuel` and so on in place of its own. */
-export async function readUsableModule(operand: string, options: Options): Promise<Told<UsableModule>> {
+export async function readUsableModule(operand: string, options: Options): Promise<Tool<UsableModule>> {
   const given = options.value("--settings");
   const settings = given === undefined ? undefined : readSettings(given);
   if (settings?.ok === false) return settings;
@@ -111,7 +114,7 @@ export async function readUsableModule(operand: string, options: Options): Promi
     const defaults = readDefaultBudgets(options);
     if (!defaults.ok) return defaults;
     const budgets = readBudgets(options, defaults.value);
-    if (!budgets.ok) return tellUsage(budgets.error);
+    if (!budgets.ok) return misused(budgets.error);
     const file = prepareFile(operand, budgets.value);
     if (!file.ok) return file;
     const compiled = await compilePrepared(file.value.prepared, name(operand));
@@ -131,7 +134,7 @@ export async function readUsableModule(operand: string, options: Options): Promi
   const entry = readInstalledEntry(config.value, operand);
   if (!entry.ok) return entry;
   const budgets = readBudgets(options, entry.value.budgets);
-  if (!budgets.ok) return tellUsage(budgets.error);
+  if (!budgets.ok) return misused(budgets.error);
   const prepared = readInstalledArtefact(config.value, entry.value, budgets.value);
   if (!prepared.ok) return prepared;
   const compiled = await compilePrepared(prepared.value, `module ${quote(operand)}`);
@@ -153,30 +156,30 @@ export function ownUserId(): number {
   return process.geteuid?.() ?? 0;
 }
 
-export function readInstalledEntry({ folder }: ModuleConfig, operand: string): Told<ModuleEntry> {
+export function readInstalledEntry({ folder }: ModuleConfig, operand: string): Tool<ModuleEntry> {
   const entries = readModuleIndex(folder, ownUserId());
-  if (!entries.ok) return tellFailure(entries.error.message);
+  if (!entries.ok) return failed(entries.error.message);
   const found = findModule(entries.value, operand);
-  return found.ok ? found : tellFailure(found.error);
+  return found.ok ? found : failed(found.error);
 }
 
-export function readStored({ folder }: ModuleConfig, sha256: string, maxBytes: number): Told<Uint8Array> {
+export function readStored({ folder }: ModuleConfig, sha256: string, maxBytes: number): Tool<Uint8Array> {
   const bytes = readModuleObject(folder, ownUserId(), sha256, maxBytes);
-  return bytes.ok ? bytes : tellFailure(bytes.error.message);
+  return bytes.ok ? bytes : failed(bytes.error.message);
 }
 
 /** The stored artefact; made anew from the component where it must be, or where other memory is wanted. */
-export function readInstalledArtefact(config: ModuleConfig, entry: ModuleEntry, budgets: ModuleBudgets): Told<PreparedComponent> {
+export function readInstalledArtefact(config: ModuleConfig, entry: ModuleEntry, budgets: ModuleBudgets): Tool<PreparedComponent> {
   const artefact = readStored(config, entry.preparedSha256, MAX_PREPARED_BYTES);
   if (!artefact.ok) return artefact;
   const component = readStored(config, entry.componentSha256, MAX_COMPONENT_BYTES);
   if (!component.ok) return component;
   const prepared = currentPrepared(artefact.value, component.value, entry.budgets.memoryBytes, budgets.memoryBytes);
-  return prepared.ok ? prepared : tellRefusal(`module ${quote(entry.name)}: ${prepared.error}`);
+  return prepared.ok ? prepared : refused(`module ${quote(entry.name)}: ${prepared.error}`);
 }
 
 /** Is there room for a module among those that are enabled, its namesake aside? Else told. */
-export function checkRoom(config: ModuleConfig, entries: readonly ModuleEntry[], more: ModuleMemory, moduleName: string): Told<void> {
+export function checkRoom(config: ModuleConfig, entries: readonly ModuleEntry[], more: ModuleMemory, moduleName: string): Tool<void> {
   let taken = NO_MODULE_MEMORY;
   for (const entry of entries) {
     if (!entry.enabled || entry.name === moduleName) continue;
@@ -186,7 +189,7 @@ export function checkRoom(config: ModuleConfig, entries: readonly ModuleEntry[],
     taken = { compilerBytes: taken.compilerBytes + compilerBytes, linearBytes: taken.linearBytes + linearBytes };
   }
   const room = addModuleMemory(taken, more);
-  return room.ok ? ok(undefined) : tellRefusal(`cannot add module ${quote(moduleName)}: ${room.error}`);
+  return room.ok ? ok(undefined) : refused(`cannot add module ${quote(moduleName)}: ${room.error}`);
 }
 
 /** The cases beside a component file; undefined for an installed module and standard input. */
@@ -197,9 +200,4 @@ export function defaultCasesPath(operand: string): string | undefined {
 /** An installed module sees only the header fields that its operator named; undefined: no operator did so far. */
 export function onlyNamed(headers: readonly SeenHeader[], names: readonly string[] | undefined): readonly SeenHeader[] {
   return names === undefined ? headers : headers.filter((header) => names.includes(header.name));
-}
-
-function tellUsage(message: string): { readonly ok: false; readonly error: number } {
-  fail(message);
-  return err(TOOL_EXIT.usage);
 }

@@ -12,7 +12,7 @@ import { LIMITS } from "../../core/wasm/core-limits.ts";
 import type { ComponentFacts } from "../../core/wasm/describe-component.ts";
 import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "../config-file.ts";
 import { type Options, parseOptions } from "../options.ts";
-import { printJson, printLines, refuseUsage, TOOL_EXIT } from "../output.ts";
+import { printJson, printLines, refuseUsage, TOOL_EXIT, tell } from "../output.ts";
 import { isModuleFile, ownUserId, prepareBytes, prepareFile, readInstalledArtefact, readInstalledEntry, readStored } from "./input.ts";
 
 export const INSPECT_USAGE = `azure-proxy-agent module inspect FILE|NAME [--settings] [--json] [--config FILE]
@@ -36,21 +36,21 @@ export function moduleInspect(argv: readonly string[]): number {
     return inspectFile(operand, options.value);
   }
   const config = readModuleConfig(options.value);
-  if (!config.ok) return config.error;
+  if (!config.ok) return tell(config.error);
   const entry = readInstalledEntry(config.value, operand);
-  if (!entry.ok) return entry.error;
+  if (!entry.ok) return tell(entry.error);
   if (!options.value.has("--settings")) return inspectInstalled(config.value, entry.value, options.value);
   const settings = readStored(config.value, entry.value.settingsSha256, MAX_SETTINGS_BYTES);
-  if (!settings.ok) return settings.error;
+  if (!settings.ok) return tell(settings.error);
   process.stdout.write(settings.value);
   return TOOL_EXIT.yes;
 }
 
 function inspectFile(path: string, options: Options): number {
   const budgets = readDefaultBudgets(options);
-  if (!budgets.ok) return budgets.error;
+  if (!budgets.ok) return tell(budgets.error);
   const file = prepareFile(path, budgets.value);
-  if (!file.ok) return file.error;
+  if (!file.ok) return tell(file.error);
   const { componentSha256, facts } = file.value;
   if (options.has("--json")) printJson({ file: path, sha256: componentSha256, facts });
   else printLines([...wrap("sha256      ", componentSha256), ...renderFacts(facts)]);
@@ -59,9 +59,9 @@ function inspectFile(path: string, options: Options): number {
 
 function inspectInstalled(config: ModuleConfig, entry: ModuleEntry, options: Options): number {
   const component = readStored(config, entry.componentSha256, MAX_COMPONENT_BYTES);
-  if (!component.ok) return component.error;
+  if (!component.ok) return tell(component.error);
   const parts = prepareBytes(component.value, entry.budgets, entry.name);
-  if (!parts.ok) return parts.error;
+  if (!parts.ok) return tell(parts.error);
   const artefact = readModuleObject(config.folder, ownUserId(), entry.preparedSha256, MAX_PREPARED_BYTES);
   const settings = readModuleObject(config.folder, ownUserId(), entry.settingsSha256, MAX_SETTINGS_BYTES);
   const checked = checkStoredSignature({ ...config, owner: ownUserId() }, entry, component.value);
@@ -70,7 +70,7 @@ function inspectInstalled(config: ModuleConfig, entry: ModuleEntry, options: Opt
   if (!signature.ok) troubles.push(signature.error);
   if (artefact.ok) {
     const usable = readInstalledArtefact(config, entry, entry.budgets);
-    if (!usable.ok) return usable.error;
+    if (!usable.ok) return tell(usable.error);
   }
   const settingsBytes = settings.ok ? settings.value.length : undefined;
   if (options.has("--json"))

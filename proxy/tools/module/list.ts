@@ -7,7 +7,7 @@ import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { count, wrap } from "../../core/text/text-layout.ts";
 import { readModuleConfig } from "../config-file.ts";
 import { parseOptions } from "../options.ts";
-import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from "../output.ts";
+import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT, tell } from "../output.ts";
 import { readModulesInStatus } from "./confirm.ts";
 import { ownUserId } from "./input.ts";
 
@@ -23,7 +23,7 @@ export function moduleList(argv: readonly string[]): number {
   const options = parseOptions(argv, { values: ["--config"], flags: ["--json"], operands: [0, 0] });
   if (!options.ok) return refuseUsage(options.error, LIST_USAGE);
   const config = readModuleConfig(options.value);
-  if (!config.ok) return config.error;
+  if (!config.ok) return tell(config.error);
   const entries = readModuleIndex(config.value.folder, ownUserId());
   if (!entries.ok) return fail(entries.error.message);
   const status = readModulesInStatus(join(config.value.statusFolder, STATUS_FILE_NAME));

@@ -3,8 +3,8 @@
 
 import type { PolicyAnswer, PolicyQuestion, SeenHeader } from "../../core/modules/policy-question.ts";
 import type { Claims } from "../../core/request/caller.ts";
-import { type CanonicalRequest, canonicalise } from "../../core/request/canonical-request.ts";
-import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
+import { type CanonicalRequest, readRequest } from "../../core/request/canonical-request.ts";
+import { ENDPOINTS, type Endpoint, parseEndpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { isObject } from "../../core/text/json-text.ts";
 import { quote } from "../../core/text/text-layout.ts";
@@ -93,7 +93,7 @@ function parseCase(json: unknown, pointer: string): Read<ModuleCase> {
   if (!settings.ok) return settings;
   const claims = readCaller(members.value.caller, pointer);
   if (!claims.ok) return claims;
-  const request = readRequest(members.value.endpoint, members.value.request, claims.value, pointer);
+  const request = readCaseRequest(members.value.endpoint, members.value.request, claims.value, pointer);
   if (!request.ok) return request;
   const headers = readPairs(headersJson ?? {}, `${pointer}/headers`);
   if (!headers.ok) return headers;
@@ -156,8 +156,8 @@ function readOptionalSettings(json: unknown, pointer: string): Read<SettingsSour
   return wrong(pointer, 'want the path of a file, {"text": "…"} or {"json": …}');
 }
 
-function readRequest(endpointText: unknown, text: unknown, claims: Claims, pointer: string): Read<CanonicalRequest> {
-  const endpoint: Endpoint | undefined = endpointText === undefined ? "imds" : ENDPOINTS.find((known) => known === endpointText);
+function readCaseRequest(endpointText: unknown, text: unknown, claims: Claims, pointer: string): Read<CanonicalRequest> {
+  const endpoint = endpointText === undefined ? "imds" : typeof endpointText === "string" ? parseEndpoint(endpointText) : undefined;
   if (endpoint === undefined) return wrong(`${pointer}/endpoint`, `want one of ${ENDPOINTS.join(", ")}`);
   if (typeof text !== "string") return wrong(pointer, 'want a text "request", such as "GET /metadata/instance"');
   const parsed = parseRequestText(text);
@@ -168,13 +168,13 @@ function readRequest(endpointText: unknown, text: unknown, claims: Claims, point
 
 /** The request as modules are asked about it, or why the agent never asks them. */
 export function reachModules(endpoint: Endpoint, request: RequestText, claims: Claims): Result<CanonicalRequest, string> {
-  const canonical = canonicalise(endpoint, request.method, request.target);
-  if (!canonical.ok) {
+  const read = readRequest(endpoint, request.method, request.target);
+  if (!read.ok) {
     const text = quote(`${request.method} ${request.target}`);
-    return err(`found ${text} (${canonical.error}), want a request with one clear reading: no module is asked about others`);
+    return err(`found ${text} (${read.error}), want a request with one clear reading: no module is asked about others`);
   }
-  const screened = screenRequest(endpoint, request, canonical, claims);
-  if (screened.kind === "asked") return ok(screened.request);
+  const screened = screenRequest(endpoint, request, read, claims);
+  if (screened.kind === "asked") return ok(screened.read.canonical);
   const { reason } = screened.kind === "refused" ? screened : { reason: "an upload that needs no signature" };
   return err(`no module is asked about it: the agent decides by itself (${reason})`);
 }

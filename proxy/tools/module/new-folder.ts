@@ -3,6 +3,7 @@
 import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { err, ok, type Result } from "../../core/result.ts";
+import { describeError } from "../../core/thrown.ts";
 
 export interface NewFile {
   readonly path: string;
@@ -26,6 +27,6 @@ export function writeNewFolder(folder: string, files: readonly NewFile[]): Resul
     return ok(undefined);
   } catch (error) {
     rmSync(staging, { recursive: true, force: true });
-    return err(error instanceof Error ? error.message : String(error));
+    return err(describeError(error));
   }
 }

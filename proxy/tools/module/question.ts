@@ -1,7 +1,8 @@
 // One question to a module, from the command line: request, caller and what goes with them.
 
+import { trimBlanks } from "../../core/channel/header-names.ts";
 import type { PolicyQuestion, SeenHeader } from "../../core/modules/policy-question.ts";
-import { ENDPOINTS } from "../../core/request/endpoint.ts";
+import { ENDPOINTS, parseEndpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { quote } from "../../core/text/text-layout.ts";
 import type { Options } from "../options.ts";
@@ -31,7 +32,7 @@ export function readQuestion(options: Options): Result<Asked, { readonly usage: 
   const wrong = (message: string) => err({ usage: true, message });
   const [requestText, callerText] = [options.value("--request"), options.value("--caller")];
   if (requestText === undefined || callerText === undefined) return wrong("--request and --caller are needed");
-  const endpoint = ENDPOINTS.find((known) => known === (options.value("--endpoint") ?? "imds").toLowerCase());
+  const endpoint = parseEndpoint(options.value("--endpoint") ?? "imds");
   if (endpoint === undefined) return wrong(`--endpoint wants ${ENDPOINTS.join(", ")}`);
   const uptimeSeconds = readSeconds(options, "--uptime");
   const unixSeconds = readSeconds(options, "--unix");
@@ -60,9 +61,9 @@ function readSeconds(options: Options, option: "--uptime" | "--unix"): number | 
 function readHeaders(lines: readonly string[]): Result<readonly SeenHeader[], string> {
   const headers: SeenHeader[] = [];
   for (const line of lines) {
-    const match = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)$/.exec(line);
+    const match = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)$/.exec(line);
     if (match === null) return err(`--header wants "Name: value", found ${quote(line)}`);
-    headers.push({ name: (match[1] ?? "").toLowerCase(), value: (match[2] ?? "").replace(/[ \t]+$/, "") });
+    headers.push({ name: (match[1] ?? "").toLowerCase(), value: trimBlanks(match[2] ?? "") });
   }
   return ok(headers);
 }

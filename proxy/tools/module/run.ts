@@ -2,7 +2,7 @@
 
 import { quote, wrap } from "../../core/text/text-layout.ts";
 import { parseOptions } from "../options.ts";
-import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT, tellRefusal } from "../output.ts";
+import { fail, printJson, printLines, printNotes, refused, refuseUsage, TOOL_EXIT, tell } from "../output.ts";
 import { onlyNamed, readUsableModule, USABLE_VALUES } from "./input.ts";
 import { standingNotes } from "./module-standing.ts";
 import { TriedModule } from "./module-trial.ts";
@@ -36,13 +36,13 @@ export async function moduleRun(argv: readonly string[]): Promise<number> {
   if (!asked.ok) return asked.error.usage ? refuseUsage(asked.error.message, RUN_USAGE) : fail(asked.error.message);
   const operand = options.value.operands[0] ?? "";
   const module = await readUsableModule(operand, options.value);
-  if (!module.ok) return module.error;
+  if (!module.ok) return tell(module.error);
   const { compiled, budgets, settings, entry, componentSha256 } = module.value;
   const { question } = asked.value;
   const notes = entry === undefined ? asked.value.notes : [...asked.value.notes, ...standingNotes(entry, question.request.endpoint)];
   const headers = onlyNamed(question.headers, entry?.headers);
   const trial = new TriedModule(compiled, budgets, settings).ask({ ...question, headers });
-  if (!trial.ok) return tellRefusal(`cannot ask ${quote(operand)}: ${trial.error}`).error;
+  if (!trial.ok) return tell(refused(`cannot ask ${quote(operand)}: ${trial.error}`).error);
   if (options.value.has("--json")) printJson({ module: operand, sha256: componentSha256, ...trialJson(trial.value), notes });
   else {
     printNotes(notes);

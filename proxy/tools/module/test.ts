@@ -1,7 +1,7 @@
 // `azure-proxy-agent module test`: runs cases against the metered module, exactly as the daemon would ask it.
 
 import { parseOptions } from "../options.ts";
-import { printJson, printLines, refuseUsage, TOOL_EXIT } from "../output.ts";
+import { printJson, printLines, refuseUsage, TOOL_EXIT, tell } from "../output.ts";
 import { readCaseFile, runModuleCases } from "./cases.ts";
 import { defaultCasesPath, readUsableModule, USABLE_VALUES } from "./input.ts";
 import { countFailed, moduleTestJson, renderModuleTap, renderModuleTest } from "./render-module-tests.ts";
@@ -42,11 +42,11 @@ export async function moduleTest(argv: readonly string[]): Promise<number> {
   const path = beside ?? options.value.value("--cases") ?? defaultCasesPath(operand);
   if (path === undefined) return refuseUsage("--cases is needed for an installed module", TEST_USAGE);
   const file = readCaseFile(path);
-  if (!file.ok) return file.error;
+  if (!file.ok) return tell(file.error);
   const module = await readUsableModule(operand, options.value);
-  if (!module.ok) return module.error;
+  if (!module.ok) return tell(module.error);
   const run = runModuleCases({ ...module.value, headers: module.value.entry?.headers }, file.value, path);
-  if (!run.ok) return run.error;
+  if (!run.ok) return tell(run.error);
   if (options.value.has("--json")) printJson({ module: operand, sha256: module.value.componentSha256, ...moduleTestJson(run.value) });
   else printLines(options.value.has("--tap") ? renderModuleTap(run.value) : renderModuleTest(run.value));
   return countFailed(run.value) === 0 ? TOOL_EXIT.yes : TOOL_EXIT.no;

@@ -3,8 +3,8 @@
 
 import type { Policy } from "../../core/ports.ts";
 import type { Claims } from "../../core/request/caller.ts";
-import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
-import { MODES, type Mode } from "../../core/request/verdict.ts";
+import { ENDPOINTS, type Endpoint, parseEndpoint } from "../../core/request/endpoint.ts";
+import { MODES, type Mode, parseMode } from "../../core/request/verdict.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { RuleSet } from "../../core/rules/rules.ts";
 import { quote } from "../../core/text/text-layout.ts";
@@ -57,10 +57,10 @@ export function parseCaseFile(json: unknown): Result<CaseFile, CaseError> {
   if (!file.ok) return err({ pointer: "", message: file.error });
   const { rules, endpoint: endpointText, mode: modeText, cases } = file.value;
   if (rules === undefined) return err({ pointer: "", message: 'found no "rules", want the path of a rule file, or a rule set' });
-  const endpoint = ENDPOINTS.find((known) => known === endpointText);
+  const endpoint = typeof endpointText === "string" ? parseEndpoint(endpointText) : undefined;
   if (endpointText !== undefined && endpoint === undefined)
     return err({ pointer: "/endpoint", message: `want one of ${ENDPOINTS.join(", ")}` });
-  const mode = MODES.find((known) => known === modeText);
+  const mode = typeof modeText === "string" ? parseMode(modeText) : undefined;
   if (modeText !== undefined && mode === undefined) return err({ pointer: "/mode", message: `want one of ${MODES.join(", ")}` });
   if (!Array.isArray(cases)) return err({ pointer: cases === undefined ? "" : "/cases", message: 'want a list "cases"' });
   if (cases.length === 0 || cases.length > MAX_CASES) return err({ pointer: "/cases", message: `want 1 to ${MAX_CASES} cases` });

@@ -4,7 +4,7 @@
 import type { Policy, PolicyDecision } from "../../core/ports.ts";
 import { judgeBuiltIn } from "../../core/request/built-in.ts";
 import type { Claims } from "../../core/request/caller.ts";
-import { type CanonicalErrorCode, type CanonicalRequest, canonicalise, parseMethod } from "../../core/request/canonical-request.ts";
+import { type CanonicalErrorCode, type CanonicalRequest, type ReadRequest, readRequest } from "../../core/request/canonical-request.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import { type Mode, permitFor } from "../../core/request/verdict.ts";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -51,26 +51,27 @@ export type Screened =
   | { readonly kind: "refused"; readonly status: number; readonly step: "form" | "built-in"; readonly reason: string }
   /** An upload that is forwarded without asking. */
   | { readonly kind: "exempt" }
-  | { readonly kind: "asked"; readonly request: CanonicalRequest };
+  | { readonly kind: "asked"; readonly read: ReadRequest };
 
 export function screenRequest(
   endpoint: Endpoint,
   { method, target }: RequestText,
-  canonical: Result<CanonicalRequest, CanonicalErrorCode>,
+  read: Result<ReadRequest, CanonicalErrorCode>,
   claims: Claims,
 ): Screened {
   if (!METHOD_WORD.test(method) || !TARGET_WORD.test(target))
     return { kind: "refused", status: 400, step: "form", reason: "malformed-head" };
-  if (parseMethod(method) === undefined) return { kind: "refused", status: 405, step: "form", reason: "method-not-allowed" };
-  if (!canonical.ok) return { kind: "refused", status: 400, step: "form", reason: "ambiguous-target" };
+  if (!read.ok && read.error === "CANON_METHOD") return { kind: "refused", status: 405, step: "form", reason: "method-not-allowed" };
+  if (!read.ok) return { kind: "refused", status: 400, step: "form", reason: "ambiguous-target" };
   const builtIn = judgeBuiltIn(endpoint, claims.runAsElevated, method, target);
   if (builtIn.kind === "refused") return { kind: "refused", status: 403, step: "built-in", reason: builtIn.reason };
-  return builtIn.kind === "exempt" ? { kind: "exempt" } : { kind: "asked", request: canonical.value };
+  return builtIn.kind === "exempt" ? { kind: "exempt" } : { kind: "asked", read: read.value };
 }
 
 export function decideRequest(endpoint: Endpoint, mode: Mode, policy: Policy, request: RequestText, claims: Claims): Decided {
-  const canonical = canonicalise(endpoint, request.method, request.target);
-  const screened = screenRequest(endpoint, request, canonical, claims);
+  const read = readRequest(endpoint, request.method, request.target);
+  const canonical = read.ok ? ok(read.value.canonical) : read;
+  const screened = screenRequest(endpoint, request, read, claims);
   const unasked = { rule: "", canonical, component: undefined };
   if (screened.kind === "refused") {
     const { status, step, reason } = screened;
@@ -78,10 +79,10 @@ export function decideRequest(endpoint: Endpoint, mode: Mode, policy: Policy, re
   }
   if (screened.kind === "exempt")
     return { answer: "allow", status: undefined, kind: "allow", reason: "exempt-upload", step: "built-in", ...unasked };
-  const component = policy.evaluate(screened.request, claims);
+  const component = policy.evaluate(screened.read.canonical, claims);
   const kind = component.kind === "allow" ? "allow" : "deny";
   const { reason, rule } = component;
-  const permit = permitFor({ kind, reason, rule, ruleSetId: "", policyId: policy.policyId }, mode);
+  const permit = permitFor(screened.read.line, { kind, reason, rule, ruleSetId: "", policyId: policy.policyId }, mode);
   const answer = permit === undefined ? "deny" : permit.softened ? "audit" : "allow";
   return { answer, status: permit === undefined ? 403 : undefined, kind, reason, rule, step: "rules", canonical, component };
 }

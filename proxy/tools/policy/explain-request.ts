@@ -3,13 +3,7 @@
 
 import type { Policy } from "../../core/ports.ts";
 import type { Claims } from "../../core/request/caller.ts";
-import {
-  type CanonicalRequest,
-  canonicalisePath,
-  decodeQueryComponent,
-  parseMethod,
-  renderCanonical,
-} from "../../core/request/canonical-request.ts";
+import { type CanonicalRequest, canonicalisePath, decodeQueryComponent, renderCanonical } from "../../core/request/canonical-request.ts";
 import { ENDPOINT_FACTS, type Endpoint } from "../../core/request/endpoint.ts";
 import { splitTarget } from "../../core/request/request-target.ts";
 import type { Mode } from "../../core/request/verdict.ts";
@@ -65,7 +59,8 @@ function describeForm(endpoint: Endpoint, { method, target }: RequestText, { can
         value: 'no request line can hold this: blanks, controls, "#" and all beyond ASCII are written as percent escapes',
       },
     ];
-  if (parseMethod(method) === undefined) steps.push({ name: "method", value: `${quote(method)} is not one the agent lets through` });
+  const methodRefused = !canonical.ok && canonical.error === "CANON_METHOD";
+  if (methodRefused) steps.push({ name: "method", value: `${quote(method)} is not one the agent lets through` });
   const parts = splitTarget(target);
   if (!parts.ok) return [...steps, { name: "refused", value: explainCode(parts.error) }];
   const { destination, path, query } = parts.value;
@@ -95,7 +90,7 @@ function describeForm(endpoint: Endpoint, { method, target }: RequestText, { can
     steps.push({ name: count(decoded.length, "pair"), value: decoded.join("; ") });
   }
   if (canonical.ok) steps.push({ name: "canonical", value: `${canonical.value.method} ${renderCanonical(canonical.value)}` });
-  else if (parseMethod(method) !== undefined) steps.push({ name: "refused", value: explainCode(canonical.error) });
+  else if (!methodRefused) steps.push({ name: "refused", value: explainCode(canonical.error) });
   return steps;
 }
 

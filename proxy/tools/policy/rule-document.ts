@@ -1,7 +1,7 @@
 // The shapes in which people hold a rule set: the platform's item, a status that holds several, a local rule file, a version of an
 // ARM access control profile. Each becomes the platform's item; what was recognised and what was assumed is said, never hidden.
 
-import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
+import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint, parseEndpoint } from "../../core/request/endpoint.ts";
 import type { Mode } from "../../core/request/verdict.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { isObject } from "../../core/text/json-text.ts";
@@ -75,11 +75,6 @@ export function chooseSource(sources: readonly RuleSource[], asked: Endpoint | u
 /** One line that says what was read. */
 export function describeSource({ shape, endpoint }: RuleSource): string {
   return `${RULE_SHAPES[shape]}, for ${ENDPOINT_FACTS[endpoint].title}`;
-}
-
-/** Endpoint by its name in any letter case. */
-export function parseEndpoint(text: string): Endpoint | undefined {
-  return ENDPOINTS.find((endpoint) => endpoint === text.toLowerCase());
 }
 
 function itemSource(json: Members, pointer: string, { endpoint, mode }: RuleChoices): RuleSource {

@@ -4,10 +4,11 @@
 import { existsSync, lstatSync, writeFileSync } from "node:fs";
 import { compilePolicy, loadPolicy, renderCompileError } from "../../adapters/policy/component.ts";
 import { writeAtomically } from "../../adapters/storage/atomic-write.ts";
-import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
+import { ENDPOINTS, type Endpoint, parseEndpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { DEFAULT_ACCESSES, type DefaultAccess, parseRuleItem, renderRuleError } from "../../core/rules/rules.ts";
 import { escapeForTerminal } from "../../core/text/terminal-text.ts";
+import { describeError } from "../../core/thrown.ts";
 import { EXIT } from "../../exit-code.ts";
 import { readLines } from "../input.ts";
 import { readLogLine } from "../log-lines.ts";
@@ -153,7 +154,7 @@ function writeOutput(path: string, text: string): string | undefined {
     }
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return describeError(error);
   }
 }
 
@@ -199,7 +200,7 @@ function parseOptions(argv: readonly string[]): Result<Options, string> {
       const value = words.shift();
       if (value === undefined || value === "") return err(`${word} wants a value`);
       if (word === "--endpoint") {
-        const known = ENDPOINTS.find((name) => name === value);
+        const known = parseEndpoint(value);
         if (known === undefined) return err(`--endpoint wants ${ENDPOINTS.join(", ")}, found "${escapeForTerminal(value)}"`);
         endpoint = known;
       } else if (word === "--default") {

@@ -1,15 +1,16 @@
 // `azure-proxy-agent report`: what rules deny, or would deny under enforce, from the status file or from request lines. Reads one
 // file and needs no other right than that.
 
-import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { DEFAULT_CONFIG_PATH } from "../../adapters/storage/find-config.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { findConfig } from "../../adapters/storage/find-config.ts";
 import { parseConfig } from "../../core/config.ts";
-import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
+import { ENDPOINTS, type Endpoint, parseEndpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { DenialStatus } from "../../core/status/status.ts";
 import { escapeForTerminal } from "../../core/text/terminal-text.ts";
 import { EXIT } from "../../exit-code.ts";
+import { readBoundedFile } from "../bounded-file.ts";
 import { readLines } from "../input.ts";
 import { readLogLine } from "../log-lines.ts";
 import { renderLineCounts } from "../policy/render-suggestion.ts";
@@ -68,9 +69,9 @@ interface Read {
 }
 
 function readStatus(path: string): Result<Read, string> {
-  const text = readSmallFile(path);
-  if (!text.ok) return text;
-  const parsed = readStatusReport(text.value);
+  const bytes = readBoundedFile(path, MAX_STATUS_BYTES);
+  if (!bytes.ok) return bytes;
+  const parsed = readStatusReport(Buffer.from(bytes.value).toString("utf8"));
   return parsed.ok ? ok({ report: parsed.value, note: "" }) : parsed;
 }
 
@@ -112,8 +113,7 @@ function renderJson(shown: DenialReport, source: string, nowMs: number | undefin
 
 /** Where the agent writes its status: as its config says, else in the usual place. */
 function findStatus(configPath: string | undefined): string {
-  const beside = join(dirname(process.execPath), "proxy-agent.json");
-  const path = configPath ?? (existsSync(DEFAULT_CONFIG_PATH) || !existsSync(beside) ? DEFAULT_CONFIG_PATH : beside);
+  const path = configPath ?? findConfig();
   let folder = "/var/log/azure-proxy-agent";
   try {
     const parsed = parseConfig(readFileSync(path, "utf8"), process.env);
@@ -122,28 +122,6 @@ function findStatus(configPath: string | undefined): string {
     // No config that may be read: the usual place.
   }
   return join(folder, "status.json");
-}
-
-function readSmallFile(path: string): Result<string, string> {
-  let descriptor: number | undefined;
-  try {
-    descriptor = openSync(path, "r");
-    const pieces: Buffer[] = [];
-    let length = 0;
-    for (;;) {
-      const piece = Buffer.alloc(64 * 1024);
-      const read = readSync(descriptor, piece, 0, piece.length, null);
-      if (read === 0) break;
-      length += read;
-      if (length > MAX_STATUS_BYTES) return err(`found more than ${MAX_STATUS_BYTES} bytes, want the agent's status`);
-      pieces.push(piece.subarray(0, read));
-    }
-    return ok(Buffer.concat(pieces).toString("utf8"));
-  } catch (error) {
-    return err(error instanceof Error ? error.message : String(error));
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
-  }
 }
 
 function complain(message: string, code: number): number {
@@ -166,7 +144,7 @@ function parseOptions(argv: readonly string[]): Result<Options, string> {
     found.set(word, value);
   }
   const named = found.get("--endpoint");
-  const endpoint = ENDPOINTS.find((name) => name === named);
+  const endpoint = named === undefined ? undefined : parseEndpoint(named);
   if (named !== undefined && endpoint === undefined)
     return err(`--endpoint wants ${ENDPOINTS.join(", ")}, found "${escapeForTerminal(named)}"`);
   if (found.has("--from-log") && (found.has("--status") || found.has("--config"))) return err("--from-log and a status exclude each other");

@@ -3,6 +3,7 @@
 
 import { err, type Result } from "../../core/result.ts";
 import { NAMESPACE_HEADER } from "../../core/status/control-socket.ts";
+import { errorCode } from "../../core/thrown.ts";
 import { MAX_ANSWER_BYTES, type ProvisionAnswer, parseProvisionAnswer } from "./provision-answer.ts";
 
 export interface AskError {
@@ -96,6 +97,6 @@ function renderQuestion(address: AgentAddress, { tick, notify }: ProvisionQuesti
 }
 
 function renderConnectError(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+  const code = errorCode(error) ?? "unknown";
   return code === "ECONNREFUSED" || code === "ENOENT" ? "is not running: nothing listens" : `cannot be connected to: ${code}`;
 }

@@ -7,6 +7,7 @@ import { findConfig } from "../../adapters/storage/find-config.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../../core/request/listener-address.ts";
 import type { Result } from "../../core/result.ts";
 import { controlSocketPath, readControlSocketKey } from "../../core/status/control-socket.ts";
+import { describeError } from "../../core/thrown.ts";
 import { type AgentSources, askAgent } from "./ask-agent.ts";
 import { type AskError, askProvision, type ProvisionQuestion } from "./ask-provision.ts";
 import { readListenerOwner } from "./listener-owner.ts";
@@ -111,7 +112,7 @@ export async function status(waitSeconds: number, configPath: string | undefined
     sleep: Bun.sleep,
   }).catch((error: unknown) => ({
     exitCode: STATUS_EXIT.notInTime,
-    line: renderNotReady(waitSeconds, `internal error: ${error instanceof Error ? error.message : String(error)}`),
+    line: renderNotReady(waitSeconds, `internal error: ${describeError(error)}`),
   }));
   if (line !== "") await print(`${line}\n`);
   // Not by running out of things to do: a connection that is still being tried would keep the process up.
