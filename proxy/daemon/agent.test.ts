@@ -93,8 +93,8 @@ describe("startAgent", () => {
     ["socket", "listener: scripted failure", OWN_SOCKET],
     ["programs", "capability: scripted failure", [...OWN_SOCKET, "redirect: programs loaded"]],
     ["proof", "capability: scripted failure", [...PROGRAMS, "redirect: left in place"]],
-    ["listener", "listener: scripted failure", [...UP_TO_THE_LISTENER, "redirect: left in place"]],
-    ["listener throws", "defect: scripted failure", UP_TO_THE_LISTENER],
+    ["listener", "listener: scripted failure", [...UP_TO_THE_LISTENER, "the control socket: stopped", "redirect: left in place"]],
+    ["listener throws", "defect: scripted failure", [...UP_TO_THE_LISTENER, "the control socket: stopped", "redirect: left in place"]],
   ];
   test.each(FAILING)("a start whose %s fails goes no further, and takes back what is not its own to leave", async (step, error, steps) => {
     const { started, start, poll, stop } = await record({ fails: step });
