@@ -88,6 +88,12 @@ describe("startAgent", () => {
     ]);
   });
 
+  test("a poll that is still under way when the agent stops puts nothing back into the kernel", async () => {
+    const { stop } = await record({ lateHost: true });
+    expect(stop).toContain("key: loaded");
+    expect(stop.filter((step) => step.startsWith("redirect: "))).toEqual(["redirect: backlog counted", "redirect: taken off"]);
+  });
+
   const FAILING: readonly (readonly [Scenario["fails"], error: string, steps: readonly string[]])[] = [
     ["lock", "held: scripted failure", ["lock: /none/keys"]],
     ["socket", "listener: scripted failure", OWN_SOCKET],

@@ -6,19 +6,21 @@ import { plugin } from "bun";
 import type { ListenerOptions } from "../../proxy/adapters/http/listener.ts";
 import { perEndpoint } from "../../proxy/core/channel/key-status.ts";
 import { Secret } from "../../proxy/core/channel/secret.ts";
-import { parseConfig } from "../../proxy/core/config.ts";
 import type { Exchange } from "../../proxy/core/ports.ts";
 import { ENDPOINTS, type Endpoint } from "../../proxy/core/request/endpoint.ts";
 import type { RequestHead } from "../../proxy/core/request/http-message.ts";
 import { err, ok, type Result } from "../../proxy/core/result.ts";
 import type { AggregateStatus } from "../../proxy/core/status/status.ts";
 import type { RequestEnd } from "../../proxy/daemon/request/handle-request.ts";
+import { makeConfig } from "../fakes/config.ts";
 
 export interface Scenario {
   /** The socket is the service manager's, and the kernel keeps the redirect. */
   readonly stays?: boolean;
   /** An earlier agent guarded all endpoints. */
   readonly inherited?: boolean;
+  /** The host answers the first poll only when the agent stops. */
+  readonly lateHost?: boolean;
   /** A request comes in on a direct connection, and a head that is none. */
   readonly request?: boolean;
   /** The step that fails. */
@@ -129,6 +131,7 @@ const REPLACED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
         note("host: status read");
         // Later than anything that the start does without waiting for it.
         await Bun.sleep(1);
+        if (scenario.lateHost === true) await until(() => notes.some((each) => each.includes("STOPPING=1")));
         const orders = perEndpoint(() => ({ kind: "mode", mode: "audit" }));
         const status = { enabled: true, stateText: "audit", keyGuid: key.guid, keyIncarnationId: 1, orders };
         return ok({ status, hostDateMs: undefined });
@@ -244,27 +247,16 @@ async function until(isDone: () => boolean): Promise<void> {
 const lines: string[] = [];
 const tell = (event: string, { where }: Readonly<Record<string, unknown>>) =>
   void lines.push(where === undefined ? event : `${event}: ${where}`);
-const parsed = parseConfig(
-  JSON.stringify({
-    logFolder: "",
-    eventFolder: "/none/events",
-    latchKeyFolder: "/none/keys",
-    statusFolder: "/none/status",
-    monitorIntervalInSeconds: 60,
-    pollKeyStatusIntervalInSeconds: 15,
-    ebpfProgramName: "ebpf_cgroup.o",
-    ebpfFileFullPath: import.meta.path,
-    // Not even root can make a folder there.
-    moduleFolder: "/proc/none/modules",
-    metricsSocket: "/none/metrics.sock",
-    auditFolder: "/none/audit",
-  }),
-  {},
-);
-if (!parsed.ok) throw new Error(`internal error: config: ${JSON.stringify(parsed.error)}`);
-
+const config = makeConfig("/none", {
+  eventFolder: "/none/events",
+  ebpfFileFullPath: import.meta.path,
+  // Not even root can make a folder there.
+  moduleFolder: "/proc/none/modules",
+  metricsSocket: "/none/metrics.sock",
+  auditFolder: "/none/audit",
+});
 const { startAgent } = await import("../../proxy/daemon/agent.ts");
-const started = await startAgent(parsed.value.config, {
+const started = await startAgent(config, {
   version: "0",
   executablePath: process.execPath,
   compileCommand: ["/none"],
@@ -277,7 +269,7 @@ const started = await startAgent(parsed.value.config, {
 const take = () => notes.splice(0);
 const has = (start: string) => notes.some((each) => each.startsWith(start));
 const outcome = { started: started.ok ? "running" : `${started.error.kind}: ${started.error.message}`, start: take() };
-if (started.ok) await until(() => has("status: ") && (scenario.request !== true || has("trail: run-1")));
+if (started.ok && scenario.lateHost !== true) await until(() => has("status: ") && (scenario.request !== true || has("trail: run-1")));
 const poll = take();
 if (started.ok) await started.value.stop();
 const recording: Recording = { ...outcome, poll, stop: take(), lines, counted, status: members };
