@@ -1,6 +1,6 @@
 // The stack of what a stop has to do: a step is registered where the thing is made, and the last one registered has the first turn.
-// A step that fails or hangs must not keep those behind it from being done: at the end stands the redirect, and an agent that never
-// ends leaves callers waiting for a listener that does not accept.
+// It continues past any step that fails or hangs, because the last steps remove the redirect: an agent that never ends would leave
+// connections queued in a listening socket that nothing accepts from.
 
 import type { Log } from "../core/ports.ts";
 

@@ -17,7 +17,7 @@ export interface WatchdogPorts {
 
 export interface Watchdog {
   readonly part: StatusPart;
-  /** From now on it looks by itself. */
+  /** From now on it checks by itself; before, nothing does. */
   start(): void;
   /** One look; it comes by itself. */
   look(): Promise<void>;
