@@ -1,33 +1,39 @@
 import { describe, expect, test } from "bun:test";
 import type { Log } from "../core/ports.ts";
-import { runStopSteps } from "./stop-steps.ts";
+import { makeStopSteps } from "./stop-steps.ts";
 
-function set() {
+function set(limitMs?: number) {
   const lines: [event: string, step: unknown][] = [];
-  const tell: Log["error"] = (event, fields) => void lines.push([event, fields.step ?? fields.where]);
-  const log: Log = { error: tell, warn: tell, info: tell, debug: tell };
+  const log: Pick<Log, "error"> = { error: (event, fields) => void lines.push([event, fields.step ?? fields.where]) };
   const done: string[] = [];
-  const step = (what: string, run: () => unknown = () => {}) => ({
-    what,
-    run: () => {
-      done.push(what);
-      return run();
-    },
-  });
-  return { lines, log, done, step };
+  const steps = makeStopSteps(log, limitMs);
+  const add = (what: string, run: () => unknown = () => {}, more: { readonly atOnce?: boolean; readonly undo?: () => unknown } = {}) =>
+    steps.add({
+      what,
+      run: () => {
+        done.push(what);
+        return run();
+      },
+      ...more,
+    });
+  const fail = () => {
+    throw new Error("no");
+  };
+  return { lines, done, steps, add, fail };
 }
 
-describe("runStopSteps", () => {
-  test("one after the other", async () => {
-    const { log, done, lines, step } = set();
+describe("makeStopSteps", () => {
+  test("one after the other, the last that was registered first", async () => {
+    const { steps, done, lines, add } = set();
     let finished = false;
-    const slow = step("slow", () =>
+    add("first made", () => expect(finished).toBe(true));
+    add("last made", () =>
       Bun.sleep(20).then(() => {
         finished = true;
       }),
     );
-    await runStopSteps([slow, step("next", () => expect(finished).toBe(true))], log);
-    expect([done, lines]).toEqual([["slow", "next"], []]);
+    await steps.stop();
+    expect([done, lines]).toEqual([["last made", "first made"], []]);
   });
 
   test.each([
@@ -39,14 +45,64 @@ describe("runStopSteps", () => {
     ],
     ["rejects", () => Promise.reject(new Error("no"))],
   ])("T-17: one that %s is told, and the redirect is still let go", async (_how, run) => {
-    const { log, done, lines, step } = set();
-    await runStopSteps([step("modules", run), step("programs")], log);
-    expect([done, lines]).toEqual([["modules", "programs"], [["internal-error", "stop, modules"]]]);
+    for (const atOnce of [false, true]) {
+      const { steps, done, lines, add } = set();
+      add("programs");
+      add("modules", run, { atOnce });
+      await steps.stop();
+      expect([done, lines]).toEqual([["modules", "programs"], [["internal-error", "stop, modules"]]]);
+    }
   });
 
-  test("T-17: one that never ends is told, and the redirect is still let go", async () => {
-    const { log, done, lines, step } = set();
-    await runStopSteps([step("metrics", () => new Promise(() => {})), step("programs")], log, 30);
+  test.each([false, true])("T-17: one that never ends is told, and the redirect is still let go (at once: %p)", async (atOnce) => {
+    const { steps, done, lines, add } = set(30);
+    add("programs");
+    add("metrics", () => new Promise(() => {}), { atOnce });
+    await steps.stop();
     expect([done, lines]).toEqual([["metrics", "programs"], [["stop-step-hangs", "metrics"]]]);
+  });
+
+  test("what begins at once begins before the first turn, and is waited for in its own", async () => {
+    const { steps, done, lines, add } = set();
+    let sent = false;
+    add("status", () => expect(sent).toBe(true));
+    add(
+      "telemetry",
+      () =>
+        Bun.sleep(20).then(() => {
+          sent = true;
+        }),
+      { atOnce: true },
+    );
+    add("listener", () => expect(sent).toBe(false));
+    await steps.stop();
+    expect([done, lines]).toEqual([["telemetry", "listener", "status"], []]);
+  });
+
+  test("a stop begins once, and is known from its first moment", async () => {
+    const { steps, done, lines, add } = set();
+    add("programs", () => expect(steps.isStopping()).toBe(true));
+    expect(steps.isStopping()).toBe(false);
+    const first = steps.stop();
+    expect(steps.isStopping()).toBe(true);
+    await Promise.all([first, steps.stop()]);
+    expect([done, lines]).toEqual([["programs"], []]);
+  });
+
+  test("a failed start undoes what it must, last first, and stops nothing", async () => {
+    const { steps, done, add } = set();
+    add("programs", undefined, { undo: () => void done.push("programs left") });
+    add("status");
+    add("polling", undefined, { undo: () => void done.push("polling ended") });
+    await steps.undo();
+    expect([done, steps.isStopping()]).toEqual([["polling ended", "programs left"], true]);
+  });
+
+  test("T-17: what cannot be undone is told, and the rest is undone", async () => {
+    const { steps, done, lines, add, fail } = set();
+    add("programs", undefined, { undo: () => void done.push("programs left") });
+    add("control socket", undefined, { undo: fail });
+    await steps.undo();
+    expect([done, lines]).toEqual([["programs left"], [["internal-error", "stop, control socket"]]]);
   });
 });

@@ -14,20 +14,20 @@ export interface ProvisioningFeed {
 /** @param programs - what the status says of the eBPF programs */
 export function makeProvisioningFeed(
   provisioning: Pick<Provisioning, "setKey" | "setRedirector">,
-  keeper: () => Pick<KeyKeeper, "report" | "snapshot">,
+  keeper: Pick<KeyKeeper, "report" | "snapshot">,
   programs: () => ModuleStatus,
 ): ProvisioningFeed {
   function isKeySettled(): boolean {
-    const { kind } = keeper().snapshot().channel;
+    const { kind } = keeper.snapshot().channel;
     return kind === "latched" || kind === "disabled";
   }
 
   return {
     keeperChanged() {
-      if (!isKeySettled()) provisioning.setKey({ ...keeper().report(), ready: false });
+      if (!isKeySettled()) provisioning.setKey({ ...keeper.report(), ready: false });
     },
     settled() {
-      provisioning.setKey({ ...keeper().report(), ready: isKeySettled() });
+      provisioning.setKey({ ...keeper.report(), ready: isKeySettled() });
       const { status, message } = programs();
       provisioning.setRedirector(status === "RUNNING", message);
     },

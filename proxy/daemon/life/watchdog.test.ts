@@ -1,13 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import type { Log } from "../../core/ports.ts";
-import { startWatchdog } from "./watchdog.ts";
+import { makeWatchdog } from "./watchdog.ts";
 
 function set(watchdogMs = 1_000_000) {
   const lines: string[] = [];
   const tell = (event: string) => void lines.push(event);
   const log: Log = { error: tell, warn: tell, info: tell, debug: tell };
   const state = { answers: true, stalled: false, fed: 0, changes: 0, nowMs: 0 };
-  const watchdog = startWatchdog(watchdogMs, "listening", {
+  const watchdog = makeWatchdog(watchdogMs, "listening", {
     probe: async () => state.answers,
     isLoopStalled: () => state.stalled,
     alive: () => void (state.fed += 1),
@@ -15,10 +15,11 @@ function set(watchdogMs = 1_000_000) {
     changed: () => void (state.changes += 1),
     monotonicMs: () => state.nowMs,
   });
+  watchdog.start();
   return { watchdog, state, lines, [Symbol.dispose]: () => watchdog.stop() };
 }
 
-describe("startWatchdog", () => {
+describe("makeWatchdog", () => {
   test("feeds the service manager while the listener answers and the loop turns", async () => {
     using one = set();
     await one.watchdog.look();

@@ -17,6 +17,8 @@ export interface WatchdogPorts {
 
 export interface Watchdog {
   readonly part: StatusPart;
+  /** From now on it checks by itself; before, nothing does. */
+  start(): void;
   /** One look; it comes by itself. */
   look(): Promise<void>;
   /** The agent is awake anyway: a look that is due before long is had now, and the timer sleeps on. */
@@ -30,16 +32,16 @@ const DEFAULT_EVERY_MS = 60_000;
 const EARLY = 0.7;
 
 /** @param watchdogMs - after so long without a sign of life the service manager restarts us */
-export function startWatchdog(watchdogMs: number | undefined, message: string, ports: WatchdogPorts): Watchdog {
+export function makeWatchdog(watchdogMs: number | undefined, message: string, ports: WatchdogPorts): Watchdog {
   let problem = "";
   let timer: ReturnType<typeof setTimeout> | undefined;
   let lookedMs = ports.monotonicMs();
-  let stopped = false;
+  let running = false;
   const everyMs = watchdogMs === undefined ? DEFAULT_EVERY_MS : Math.min(DEFAULT_EVERY_MS, watchdogMs / 2);
 
   function schedule(): void {
     clearTimeout(timer);
-    if (!stopped) timer = setTimeout(() => void look(), everyMs);
+    if (running) timer = setTimeout(() => void look(), everyMs);
   }
 
   async function look(): Promise<void> {
@@ -56,14 +58,18 @@ export function startWatchdog(watchdogMs: number | undefined, message: string, p
     ports.changed();
   }
 
-  schedule();
   return {
+    start() {
+      running = true;
+      lookedMs = ports.monotonicMs();
+      schedule();
+    },
     look,
     afterPoll() {
-      if (!stopped && ports.monotonicMs() - lookedMs >= everyMs * EARLY) void look();
+      if (running && ports.monotonicMs() - lookedMs >= everyMs * EARLY) void look();
     },
     stop() {
-      stopped = true;
+      running = false;
       clearTimeout(timer);
     },
     part: {
