@@ -1,5 +1,5 @@
-// Goes down in order. What fails or hangs on the way must not keep what comes after it from being done: at the end stands the redirect,
-// and an agent that never ends leaves callers waiting at a door that nobody opens.
+// Shutdown in order. It continues past any step that fails or hangs, because the last steps remove the redirect: an agent that
+// never ends would leave connections queued in a listening socket that nothing accepts from.
 
 import type { Log } from "../core/ports.ts";
 

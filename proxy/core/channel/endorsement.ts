@@ -190,7 +190,7 @@ function byCodeUnit(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** By hand: a pattern for blanks at the end starts anew at every blank, and a field may hold tens of thousands of them. */
+/** By hand: a pattern for trailing blanks restarts at every blank, and a field may hold tens of thousands of them. */
 function trimBlanks(value: string): string {
   let start = 0;
   let end = value.length;

@@ -4,7 +4,7 @@
 export const DECISIONS = ["allowed", "would-deny", "denied", "failed"] as const;
 export type Decision = (typeof DECISIONS)[number];
 
-/** What decided, or failed. A reason in somebody else's words is a module's. */
+/** What decided, or failed. A reason that is none of the agent's own words is a module's. */
 export const REQUEST_CLASSES = [
   "rules",
   "no-rules",

@@ -6,7 +6,7 @@ import { createHash, createPublicKey, verify } from "node:crypto";
 import { err, ok, type Result } from "../result.ts";
 
 export interface TrustedKey {
-  /** 16 upper-case hex digits, as minisign prints it. Anybody can make a key with a given id: it only tells which key to try. */
+  /** 16 upper-case hex digits, as minisign prints it. Any key can be made with a given id: it only selects the key to try. */
   readonly id: string;
   /** 32 bytes. */
   readonly bytes: Uint8Array;

@@ -23,7 +23,7 @@ export { type Identity, type Privilege, RULE_LIMITS } from "./rule-parts.ts";
 export const DEFAULT_ACCESSES = ["allow", "deny"] as const;
 export type DefaultAccess = (typeof DEFAULT_ACCESSES)[number];
 
-/** A bundle of privileges and everyone who holds it: whoever is one of the identities is granted each of the privileges. */
+/** A bundle of privileges and its holders: each identity listed is granted each of the privileges. */
 export interface Role {
   readonly name: string;
   /** Indices into {@link RuleSet.privileges}, each once. */
@@ -87,7 +87,7 @@ function parseWord<Word extends string>(at: Located, words: readonly Word[]): Re
   return word === undefined ? refuse("unknown-word", at, words.map((known) => JSON.stringify(known)).join(" or ")) : ok(word);
 }
 
-/** Whether the rule set's answers may depend on the content of executables, so that somebody must work out their hashes. */
+/** Whether the rule set's answers may depend on the content of executables, so that their hashes are needed. */
 export function usesExecutableHashes(rules: RuleSet): boolean {
   return rules.identities.some(({ exeSha256 }) => exeSha256 !== undefined);
 }
@@ -115,8 +115,8 @@ function parseRules(at: Located): Result<Rules, RuleError> {
 }
 
 /**
- * Replaces names by indices. Of things with one name the last one counts, as the reference agent has it; an earlier privilege
- * stays in the list with nobody assigned, so that its path does not lose its protection.
+ * Replaces names by indices. Of several with one name the last one counts, as in the reference agent; an earlier privilege
+ * stays in the list without grants, so that its path does not lose its protection.
  */
 function resolve(
   privileges: readonly Privilege[],

@@ -22,7 +22,7 @@ export interface Denial {
   /** As received. */
   readonly target: string;
   readonly processId: number;
-  /** Milliseconds since 1970; undefined when nobody knows. */
+  /** Milliseconds since 1970; undefined when unknown. */
   readonly atMs: number | undefined;
 }
 
@@ -127,7 +127,7 @@ export function makeDenialTally(maxEntries = MAX_DENIAL_ENTRIES): DenialTally {
   };
 }
 
-/** The target for people: values may be secrets or long, names say what was asked. */
+/** The target for people: values may be secrets or long, names show what was requested. */
 export function withoutValues(target: string): string {
   const { path, query } = splitQuery(target.slice(0, 16 * MAX_EXAMPLE_CHARACTERS));
   const names = query
@@ -140,7 +140,7 @@ export function withoutValues(target: string): string {
 
 /**
  * A tally as the status shows it: so many entries with short texts, everything else in `other`.
- * @param since - when counting began; undefined when nobody knows
+ * @param since - when counting began; undefined when unknown
  */
 export function renderDenials(tally: DenialTally, since: Date | undefined, maxEntries: number): DenialStatus {
   const shown = tally.entries().slice(0, maxEntries);

@@ -91,7 +91,7 @@ function readTag(
 
 const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 
-/** Undefined when there is an entity that nobody declared. */
+/** Undefined when there is an undeclared entity. */
 function decodeEntities(text: string): string | undefined {
   if (!text.includes("&")) return text;
   let known = true;

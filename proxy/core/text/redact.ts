@@ -80,7 +80,7 @@ const SHAPES: readonly SecretShape[] = [
   },
 ];
 
-/** The same text with what looks like a secret replaced by `[REDACTED]`. Linear time; doing it twice changes nothing. */
+/** The same text with known forms of secrets replaced by `[REDACTED]`. Linear time; doing it twice changes nothing. */
 export function redactSecrets(text: string): string {
   const lower = text.toLowerCase();
   let redacted = text;

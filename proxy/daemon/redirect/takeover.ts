@@ -57,7 +57,7 @@ export async function letGo(redirect: Pick<RedirectSwitch, "release">): Promise<
   await Bun.sleep(LAST_ARRIVALS_MS);
 }
 
-/** Whether an earlier agent's redirect is in effect without an agent: what it guards answers nobody until one starts. */
+/** Whether a previous instance's redirect is active without an agent: its endpoints are unreachable until one starts. */
 export function isRedirectLeft(pinFolder: string): boolean {
   return pinFolder !== "" && hasPins(pinFolder);
 }

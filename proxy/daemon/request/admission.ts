@@ -79,7 +79,7 @@ export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
     isWanted: () => boolean,
   ): Promise<CallerLookup> {
     const endpoint: Endpoint | undefined = endpointAt(record.destinationAddress, record.destinationPort);
-    // Only guarded addresses are redirected; anything else in a record is not ours to forward.
+    // Only addresses of the endpoints are redirected; anything else in a record must not be forwarded.
     if (endpoint === undefined) return Promise.resolve({ kind: "not-redirected" });
     const acceptedMs = ports.monotonicMs();
     const identified = turns.run(record.realUid, isWanted, () => ports.identify(record, endpoint, { address, port }));
@@ -97,7 +97,7 @@ export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
     return wasLost() ? "record-lost" : "not-redirected";
   }
 
-  /** Did the kernel fail to publish a record lately? Then this connection may be that caller: ask it to come again. */
+  /** Did the kernel fail to publish a record lately? Then this connection may be that caller's: it gets a 503 to retry. */
   function wasLost(): boolean {
     const counters = ports.redirector.counters();
     if (!counters.ok) return true;

@@ -6,9 +6,9 @@ import type { RequestEnd } from "./handle-request.ts";
 
 export type RequestObserver = readonly [what: string, observe: (end: RequestEnd) => void];
 
-/** @returns tells all of them, in their order; never throws */
+/** @returns calls all of them, in their order; never throws */
 export function makeRequestObservers(observers: readonly RequestObserver[], log: Log): (end: RequestEnd) => void {
-  /** A defect that every request meets is told once for each observer, not once for each request. */
+  /** A bug that every request meets is logged once for each observer, not once for each request. */
   const told = new Set<string>();
 
   return (end) => {

@@ -13,7 +13,7 @@ export interface Pattern {
   readonly query: readonly QueryParameter[];
   /** Undefined: any. */
   readonly method: Method | undefined;
-  /** The first of its privileges' names in code unit order; named when nobody is granted. */
+  /** The first of its privileges' names in code unit order; named when no identity is granted. */
   readonly name: string;
 }
 
