@@ -11,7 +11,7 @@ import { err, ok, type Result } from "../../core/result.ts";
 import { type AgentCallError, decodeReply, makeCallHost } from "./agent-call.ts";
 
 export interface KeyApi {
-  /** `GET /secure-channel/status`. The second value is the host's time when it told one. */
+  /** `GET /secure-channel/status`. The second value is the host's time, when its answer had one. */
   readStatus(): Promise<Result<{ readonly status: KeyStatus; readonly hostDateMs: number | undefined }, AgentCallError>>;
   /** `POST /secure-channel/key`. The key is not usable before it was attested. */
   acquireKey(): Promise<Result<LatchedKey, AgentCallError>>;

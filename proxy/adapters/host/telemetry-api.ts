@@ -9,7 +9,7 @@ import { parseGoalState, parseInstance, parseSharedConfig, type VmMetadata } fro
 import { type AgentCall, type AgentCallError, decodeReply, makeCallHost } from "./agent-call.ts";
 
 export interface TelemetryApi {
-  /** Asks goal state, shared config and instance metadata, signed when there is a key. */
+  /** Reads goal state, shared config and instance metadata, signed when there is a key. */
   readVmMetadata(key: LatchedKey | undefined): Promise<Result<VmMetadata, AgentCallError>>;
   /** Posts a document, unsigned as the platform takes it. */
   sendDocument(xml: string): Promise<Result<void, AgentCallError>>;

@@ -132,7 +132,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
     this.#phase = "closed";
     this.input.clear();
     this.account.close();
-    // Unregistered first: whatever goes wrong below, the connection is counted out and its owner told.
+    // Unregistered first: whatever fails below, the connection is no longer counted and its owner is notified.
     this.#onGone(this);
     try {
       this.#admitted.closed();

@@ -1,4 +1,4 @@
-// Header lines of both directions: the strict grammar, connection tokens, look-alike names, and writing fields back.
+// Header lines of both directions: the strict grammar, connection tokens, names that resemble ours, and writing fields back.
 // Works on latin1 strings; it never repairs what it reads.
 
 import type { HeaderField } from "../../core/request/http-message.ts";

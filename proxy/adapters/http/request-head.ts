@@ -38,7 +38,7 @@ function refused(status: HeadRefusal["status"], detail: string): HeadScan {
 }
 
 /**
- * Looks for the end of a request head in `bytes[from, to)`. What can never become a request (TLS, HTTP/0.9, bare LF,
+ * Searches for the end of a request head in `bytes[from, to)`. What can never become a request (TLS, HTTP/0.9, bare LF,
  * too long) is refused as soon as it shows, not when the client gives up waiting.
  */
 export function scanRequestHead(bytes: Buffer, from: number, to: number): HeadScan {

@@ -23,7 +23,7 @@ export function parseResponseHead(text: string, method: string): Result<Response
   if (!fields.ok) return err(fields.error.detail);
   const headers = fields.value;
   const status = Number(line[2]);
-  // We never pass an Upgrade on, so nobody asked for another protocol.
+  // We never pass an Upgrade on, so a switch of protocols was not requested.
   if (status === 101) return err("a switch of protocols nobody asked for");
   const minorVersion = line[1] === "1" ? 1 : 0;
   const framing = responseFraming(status, minorVersion, method, headers);

@@ -7,17 +7,17 @@ import { loadKoffi } from "./koffi.ts";
 export interface FileNumbers {
   /** Kernel encoding: major << 20 | minor. */
   readonly device: number;
-  /** 0 when the file system would not tell. */
+  /** 0 when the file system does not provide it. */
   readonly inode: bigint;
 }
 
-/** Result of a reentrant look-up: 0, or an errno. */
+/** Result of a reentrant lookup: 0, or an errno. */
 type Returned = number;
 export type Done = (returned: Returned | undefined) => void;
 
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
-/** Take what is cached: a server that hangs (NFS, FUSE) is not asked. */
+/** Use cached attributes: a server that hangs (NFS, FUSE) is not queried. */
 const AT_STATX_DONT_SYNC = 0x4000;
 const STATX_BYTES = 256;
 const STATX_INODE_AT = 32;
@@ -77,8 +77,8 @@ const statxBytes = stableBytes(STATX_BYTES);
 const statxView = new DataView(statxBytes.buffer);
 
 /**
- * The numbers of an open file, from the kernel's memory only. No field is asked for, because device and inode are filled in
- * regardless and an empty mask keeps FUSE from asking its server.
+ * The numbers of an open file, from the kernel's memory only. No field is requested, because device and inode are filled in
+ * regardless and an empty mask keeps FUSE from querying its server.
  */
 export function numbersOf(descriptor: number): FileNumbers | undefined {
   statxBytes.fill(0);
@@ -86,11 +86,11 @@ export function numbersOf(descriptor: number): FileNumbers | undefined {
   return numbersInStatx();
 }
 
-/** What tells that a file's content may have changed. */
+/** Shows that a file's content may have changed. */
 export interface FileStamp extends FileNumbers {
   readonly sizeBytes: bigint;
   readonly modifiedNs: bigint;
-  /** Of the inode: set by the kernel's clock at every change, and by nobody's wish. */
+  /** Of the inode: set by the kernel's clock at every change; no user can set it. */
   readonly changedNs: bigint;
 }
 
@@ -122,7 +122,7 @@ const waitingHow = openHow(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
 
 /**
  * Opens a path for comparison only (O_PATH), following no symbolic link, if the kernel has every component in memory.
- * @returns the descriptor, "would-wait" when a file system or automounter would have to be asked, or "absent"
+ * @returns the descriptor, "would-wait" when a file system or automounter would have to be queried, or "absent"
  */
 export function openIfCached(path: string): number | "would-wait" | "absent" {
   const descriptor = Number(libc().syscall(SYS_OPENAT2, AT_FDCWD, path, cachedHow, OPEN_HOW_BYTES));
@@ -147,7 +147,7 @@ export function openInotify(): number | undefined {
   return descriptor < 0 ? undefined : descriptor;
 }
 
-/** Watches an inode, on a helper thread: its file system may be asked whether root may read. `done` gets the number of the watch. */
+/** Watches an inode, on a helper thread: its file system may be queried whether root may read. `done` gets the number of the watch. */
 export function startWatch(inotify: number, path: string, done: (watch: number | undefined) => void): void {
   libc().addWatch.async(inotify, path, IN_DELETE_SELF, (failure: unknown, returned: unknown) => {
     const watch = Number(returned);
@@ -159,7 +159,7 @@ export function endWatch(inotify: number, watch: number): void {
   libc().removeWatch(inotify, watch);
 }
 
-/** Buffers of one look-up. They must stay referenced until `done` runs, because a helper thread writes into them. */
+/** Buffers of one lookup. They must stay referenced until `done` runs, because a helper thread writes into them. */
 export interface EntryMemory {
   /** struct passwd or struct group. */
   readonly entry: Uint8Array<ArrayBuffer>;
@@ -183,7 +183,7 @@ export function startGroupList(name: Uint8Array, gid: number, groups: Uint32Arra
   libc().getgrouplist.async(name, gid, groups, count, returnedTo(done));
 }
 
-/** Where memory lies, to tell which bytes of it a C pointer points to. */
+/** Where memory lies, to find which bytes of it a C pointer points to. */
 export function addressOf(memory: Uint8Array): bigint {
   return libc().address(memory);
 }

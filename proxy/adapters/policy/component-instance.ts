@@ -42,7 +42,7 @@ export interface ComponentInstance {
   memoryBytes(): number;
 }
 
-/** Compiles beside other work. */
+/** Compiles asynchronously. */
 export async function compileComponent(
   prepared: Omit<PreparedComponent, "compilerBytes" | "memories">,
 ): Promise<Result<CompiledComponent, ComponentFault>> {
@@ -156,7 +156,7 @@ class GuestFunction {
   }
 }
 
-/** The budget of one call: fuel is set before it, fuel and memory are looked at after it. */
+/** The budget of one call: fuel is set before it, fuel and memory are checked after it. */
 class Meter {
   /** One counter for all core modules; undefined: not metered. */
   readonly #fuel: WebAssembly.Global<"i64"> | undefined;
@@ -183,7 +183,7 @@ class Meter {
     return this.#memories.reduce((bytes, { buffer }) => bytes + buffer.byteLength, 0);
   }
 
-  /** Memory grows only when the guest asks, so looking after the call is early enough. */
+  /** Memory grows only in the guest's grow instruction, so checking after the call is early enough. */
   overrun(): { readonly ok: false; readonly error: ComponentFault } | undefined {
     return this.#overMemory() ? err(this.#tooLarge()) : undefined;
   }
@@ -273,7 +273,7 @@ function findMemory(instances: readonly Exports[], item: CoreItem): WebAssembly.
   return found;
 }
 
-/** Traps are told with a piece of our own program behind them, which is of no use to anybody. */
+/** Trap messages end with a piece of our own program, which does not help the reader. */
 function describe(error: unknown): string {
   return error instanceof Error ? error.message.replace(/ \(evaluating '[^\n]*'\)$/, "") : String(error);
 }

@@ -45,7 +45,7 @@ export function decodePrepared(bytes: Uint8Array): Result<PreparedComponent, str
 }
 
 /**
- * The artefact as the store has it, or made anew from the component: when another version of the agent made it, by other checks or
+ * The artefact as the store has it, or made again from the component: when another version of the agent made it, by other checks or
  * costs, or for memories of another size.
  * @param component - the file that the artefact was made of, known by its hash
  * @param madeFor - bytes of memory that the artefact was made for

@@ -56,7 +56,7 @@ function readOwned(path: string, owner: number, maxBytes: number): Result<Uint8A
     if (stat.size > maxBytes) return err(`found ${stat.size} bytes, want at most ${maxBytes}`);
     const bytes = readAll(descriptor, stat.size);
     const after = fstatSync(descriptor);
-    // Half an edit may be good, too. Whoever writes beside and renames is never seen like this.
+    // Half an edit may be valid, too. A writer that renames a temporary file is never seen like this.
     if (after.size !== stat.size || after.ctimeMs !== stat.ctimeMs || bytes.length !== stat.size)
       return err("it changed while it was read");
     return ok(bytes);
@@ -76,7 +76,7 @@ function troubleWith(stat: Stats, owner: number): string | undefined {
   return `mode is ${(stat.mode & 0o7777).toString(8).padStart(4, "0")}, want one that only the owner may write to`;
 }
 
-/** At most as much as there was at the look. */
+/** At most the size found by stat. */
 function readAll(descriptor: number, size: number): Uint8Array {
   const bytes = new Uint8Array(size);
   let length = 0;

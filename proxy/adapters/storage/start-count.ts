@@ -1,4 +1,4 @@
-// How often the agent was started: a number in a file, so that restarts are seen also by who looks in between only rarely.
+// How often the agent was started: a number in a file, so that restarts are seen also by a reader who checks only rarely.
 
 import { readFileSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";

@@ -16,7 +16,7 @@ export interface SignatureFiles {
   readonly requireSigned: boolean;
 }
 
-/** The signature of an installed module, with the keys trusted now: who signed it; undefined: nobody, where that is allowed. */
+/** The signature of an installed module, with the keys trusted now: its signer, or undefined where no signature is allowed. */
 export function checkStoredSignature(
   { folder, owner, trustedKeysFolder, requireSigned }: SignatureFiles,
   { signatureSha256 }: Pick<ModuleEntry, "signatureSha256">,

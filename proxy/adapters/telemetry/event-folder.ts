@@ -27,7 +27,7 @@ export interface TakenEvents {
 }
 
 const NAMES: Readonly<Record<EventFileKind, RegExp>> = { kept: /^[0-9]{1,30}\.json$/, extension: /^extension_[0-9]{1,30}\.json$/ };
-/** Looked at each time; nobody but root can put more there. */
+/** Read each time; only root can put more there. */
 const MAX_ENTRIES = 10_000;
 const MAX_FILES_AT_ONCE = 100;
 const OTHERS_MAY_WRITE = 0o022;

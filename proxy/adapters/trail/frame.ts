@@ -54,7 +54,7 @@ export function readFrame(bytes: Uint8Array, at: number): FrameReading {
   return { kind: "frame", payload: bytes.subarray(at + LENGTH_BYTES, end), end: end + HASH_BYTES, intact };
 }
 
-/** Jumps over whole frames without looking at their hashes; the offset where the last one ends. */
+/** Skips whole frames without checking their hashes; the offset where the last one ends. */
 export function skipFrames(bytes: Uint8Array): { readonly lastStart: number | undefined; readonly end: number } {
   let at = HEADER_BYTES;
   let lastStart: number | undefined;

@@ -25,7 +25,7 @@ export function makeSegment(
   const end = writeFrame(bytes, writeHeader(bytes, previousHash), payload);
   let descriptor: number | undefined;
   try {
-    // "x": what somebody placed there is neither followed nor written over.
+    // "x": what another user placed there is neither followed nor overwritten.
     descriptor = openSync(path, "wx+", 0o600);
     for (let at = 0; at < end; ) at += writeSync(descriptor, bytes, at, end - at, at);
     return ok({ segment: { descriptor, number: head.segment, bytes: end }, hash: bytes.slice(end - HASH_BYTES, end) });
