@@ -1,4 +1,4 @@
-// Reads whole files that somebody names on a command line, and standard input, up to a limit: never more than that is held.
+// Reads whole files named on a command line, and standard input, up to a limit: never more than that is held.
 
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -57,7 +57,7 @@ export function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** Bytes read; 0 at the end. A descriptor that somebody made non-blocking is asked again. */
+/** Bytes read; 0 at the end. A non-blocking descriptor is retried. */
 function readChunk(descriptor: number, chunk: Uint8Array): number {
   for (;;) {
     try {

@@ -1,5 +1,5 @@
-// The agent's own calls on the secure channel: status, acquire a key, attest it. Each is one fresh connection, bounded in
-// time and size. Error texts never quote what the host answered: an answer to "acquire" holds the key.
+// The agent's own calls on the secure channel: status, acquire a key, attest it. Each uses a new connection, bounded in
+// time and size. Error texts never quote the host's answer: an answer to "acquire" holds the key.
 
 import { AUTHORIZATION_SCHEME, DATE_HEADER } from "../../core/channel/endorsement.ts";
 import { parseHttpDate } from "../../core/channel/host-clock.ts";

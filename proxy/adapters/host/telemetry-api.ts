@@ -1,5 +1,5 @@
-// The agent's own calls for telemetry: who is this virtual machine, and here is a document. Each is one fresh connection, bounded in
-// time and size; none is repeated here. Error texts never quote what the host answered.
+// The agent's own calls for telemetry: the VM's identity, and posting a document. Each uses a new connection, bounded in
+// time and size; none is retried here. Error texts never quote the host's answer.
 
 import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import type { SendToHost } from "../../core/ports.ts";

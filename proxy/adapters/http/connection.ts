@@ -1,5 +1,5 @@
-// One client connection: reads request heads, runs one request at a time in the order received, closes in good order.
-// Owns the phase and the deadline. A defect met here ends this connection and no other.
+// One client connection: reads request heads, runs one request at a time in the order received, closes cleanly.
+// Owns the phase and the deadline. A bug met here ends this connection and no other.
 
 import type { Admission, Peer } from "../../core/ports.ts";
 import type { ClientLink, EngineContext } from "./context.ts";

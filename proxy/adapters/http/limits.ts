@@ -1,5 +1,5 @@
-// Every bound of the HTTP engine in one place: how long it waits for whom, and how much it holds.
-// Owns numbers only. A wait without a limit, or a buffer without a bound, is a defect of the engine.
+// Every bound of the HTTP engine in one place: timeouts and sizes.
+// Owns numbers only. A wait without a limit, or a buffer without a bound, is a bug of the engine.
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

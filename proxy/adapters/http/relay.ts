@@ -1,4 +1,4 @@
-// One forwarded request: sends it to the host, streams the response back, and names how it ended. Pauses each side while
+// One forwarded request: sends it to the host, streams the response back, and names how it ended. Backpressure: pauses each side while
 // the other cannot take more, so memory stays bounded. Never changes a byte of what the agent built and the host answered.
 
 import type { BodyFailure, ForwardOutcome, OutboundRequest, Peer } from "../../core/ports.ts";

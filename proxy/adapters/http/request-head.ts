@@ -1,5 +1,5 @@
-// The strict reader of request heads: bytes to RequestHead, or the status to refuse them with. Pure.
-// What another server could read differently is refused here, because the host must see the request that was judged.
+// The strict parser of request heads: bytes to RequestHead, or the status to refuse them with. Pure.
+// Ambiguous heads are refused, because the host must see the request that was decided.
 
 import type { BodyFraming, HeaderField, RequestHead } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";

@@ -1,5 +1,5 @@
-// The strict reader of response heads. Pure. A host that answers in a way two readers could take differently is
-// treated as broken; status, reason, names, order and repetitions are kept as received.
+// The strict parser of response heads. Pure. A host whose answer is ambiguous is treated as broken;
+// status, reason, names, order and repetitions are kept as received.
 
 import type { HeaderField, ResponseHead } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";

@@ -1,5 +1,5 @@
-// HTTP on a Unix socket in a folder that only root may write to. A socket that a dead process left is replaced; anything else in its
-// place, and a folder that others may write to, is refused: who can place a socket there could answer in our name.
+// HTTP on a Unix socket in a folder that only root may write to. A dead process's socket is replaced; anything else in its
+// place, and a folder that others may write to, is refused: a user who can place a socket there could answer in our name.
 
 import { randomBytes } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";

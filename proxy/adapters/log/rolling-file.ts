@@ -1,4 +1,4 @@
-// A log file that rolls: at its size limit it is renamed and a new one begun, and only so many are kept. Everything happens in the
+// A log file that rotates: at its size limit it is renamed and a new one begun, and only so many are kept. Everything happens in the
 // background. An error (full disk, removed folder, another user's file in its place) loses lines, is reported once, and is retried.
 
 import { constants } from "node:fs";

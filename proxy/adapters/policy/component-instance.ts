@@ -1,5 +1,5 @@
-// Runs a checked component without any generated code: its core modules are instantiated as its plan says, and its three functions
-// are called through our own glue. Names in plans are data. No exception leaves this file: whatever goes wrong is a ComponentFault.
+// Runs a validated component without any generated code: its core modules are instantiated as its plan says, and its three functions
+// are called through our own glue. Names in plans are data. No exception leaves this file: any failure is a ComponentFault.
 
 import type { ModuleBudgets } from "../../core/modules/module-entry.ts";
 import type { PolicyAnswer, PolicyQuestion } from "../../core/modules/policy-question.ts";

@@ -1,4 +1,4 @@
-// The libc calls of this folder, which Node has no words for. None of them blocks.
+// The libc calls of this folder that Node does not have. None of them blocks.
 
 import { loadKoffi } from "../native/koffi.ts";
 

@@ -1,4 +1,4 @@
-// Where the config is when the command line names none.
+// Finds the config when the command line names none.
 
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,5 +1,5 @@
 // Reads files that only one user can have written: folder and file are checked on the descriptors that are read, links are not
-// followed, and what changes while it is read is not taken.
+// followed, and a file that changes while it is read is refused.
 
 import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, type Stats } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";

@@ -1,4 +1,4 @@
-// Local rule files on disk. What they say is as strong as the platform's word, so only root may be able to have written them.
+// Local rule files on disk. They are as authoritative as the platform's rules, so only root may be able to have written them.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// status.json: what the platform's tools and people read to see how the agent does. Root and its group may read it.
+// Writes status.json, which the platform's tools and people read. Root and its group may read it.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// The folder of event files: events that found no room in memory wait there, and extensions put theirs into it. Only root may be able to
-// have written what is read; a file is removed once it was read, good or bad. Everything happens in the background.
+// The folder of event files: events that overflow memory wait there, and extensions put theirs into it. Only root may be able to
+// have written what is read; a file is removed once it was read, valid or not. Everything happens in the background.
 
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";

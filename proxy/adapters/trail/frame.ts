@@ -1,5 +1,5 @@
-// The bytes of a segment of the decision trail: a header that names the hash before it, then frames. A frame is its payload's length,
-// the same inverted (so that a damaged length is not taken for a torn end), the payload and the hash that binds it to all before.
+// The bytes of a segment of the decision trail: a header with the previous hash, then frames. A frame is its payload's length,
+// the same inverted (so that a damaged length is not taken for a torn end), the payload and the hash that chains it to all before.
 
 export const SEGMENT_MAGIC = Buffer.from("APATRL1\n", "latin1");
 export const HASH_BYTES = 32;

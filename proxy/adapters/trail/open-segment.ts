@@ -1,4 +1,4 @@
-// Makes a segment of the decision trail: header, and the head record that says which older segments are still there.
+// Creates a segment of the decision trail: header, and the head record that names the oldest segment kept.
 
 import { closeSync, fsync, openSync, rmSync, writeSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";

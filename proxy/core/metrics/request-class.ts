@@ -1,4 +1,4 @@
-// The few words that a request's many reasons come down to in metrics. docs/operations.md lists both.
+// Classes of request reasons for metrics: few words for many reasons. docs/operations.md lists both.
 
 /** What became of a request. `would-deny`: the rules deny, and audit mode let it pass. */
 export const DECISIONS = ["allowed", "would-deny", "denied", "failed"] as const;

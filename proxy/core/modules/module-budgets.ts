@@ -1,5 +1,5 @@
-// What one call into a module may use up: defaults, hard limits, and how budgets are read from config, command line and index.
-// A budget outside its limits is an error and never cut to fit.
+// Limits of one call into a module: defaults, hard limits, and how budgets are read from config, command line and index.
+// A budget outside its limits is an error and never adjusted.
 
 import { err, ok, type Result } from "../result.ts";
 import { isObject } from "../text/json-text.ts";

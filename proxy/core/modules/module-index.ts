@@ -1,5 +1,5 @@
-// The list of installed modules as its file says it: read strictly, because it decides about access, and rendered. One file in,
-// one list out; a list with anything unknown, missing or doubtful in it is refused whole.
+// The list of installed modules: parsed strictly from its file, because it decides about access, and rendered. One file in,
+// one list out; a list with anything unknown, missing or invalid in it is refused whole.
 
 import { ENDPOINTS, type Endpoint } from "../request/endpoint.ts";
 import { err, ok, type Result } from "../result.ts";

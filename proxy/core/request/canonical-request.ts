@@ -1,5 +1,5 @@
-// One reading of a request that rules and policies decide on. What is forwarded stays the original target;
-// a target that has no single clear reading is refused instead of guessed.
+// The canonical form of a request, which rules and policies decide on. The original target is forwarded;
+// an ambiguous target is refused, never guessed.
 
 import { err, ok, type Result } from "../result.ts";
 import type { Endpoint } from "./endpoint.ts";

@@ -1,4 +1,4 @@
-// The policy's answer, and the proof made from it that a request may leave the VM.
+// The policy's answer, and the proof made from it that a request may be forwarded.
 
 export const MODES = ["disabled", "audit", "enforce"] as const;
 export type Mode = (typeof MODES)[number];

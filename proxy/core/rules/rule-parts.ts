@@ -1,5 +1,5 @@
 // The four kinds of parts of an allowlist (privileges, roles, identities, role assignments), read one element at a time.
-// Names are kept as they came and compared with case; what a request is compared with is put into canonical form here.
+// Names are kept as received and compared case-sensitively; what a request is compared with is put into canonical form here.
 
 import { canonicalisePath, decodeQueryComponent, METHODS, type Method, type QueryParameter } from "../request/canonical-request.ts";
 import { ok, type Result } from "../result.ts";

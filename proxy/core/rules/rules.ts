@@ -1,6 +1,6 @@
 // A rule set: an endpoint's allowlist as the platform sends it, parsed into a form that cannot be wrong.
-// Security settings never fall back to the open choice: an unknown word, a missing section, a path without one clear reading
-// refuse the whole rule set. Dangling names are the platform's business: they grant nothing and leave a warning.
+// Security settings never fall back to the open choice: an unknown word, a missing section or an ambiguous path
+// refuses the whole rule set. Undefined names are the platform's concern: they grant nothing and leave a warning.
 
 import { MODES, type Mode } from "../request/verdict.ts";
 import { ok, type Result } from "../result.ts";

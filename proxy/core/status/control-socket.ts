@@ -1,4 +1,4 @@
-// Where the agent and its own commands meet: a Unix socket that only root may place and use. Its default name holds the network
+// Where the agent serves its own commands: a Unix socket that only root may place and use. Its default name holds the network
 // namespace, so that agents of several namespaces that share /run stay apart, and a command finds the agent of its own namespace.
 
 const FOLDER = "/run/azure-proxy-agent";

@@ -1,6 +1,6 @@
-// Counts what rules deny, per who, what and why, in bounded memory whatever callers do. A counter that had to be given up is
-// counted in `other`, so the total is always exact; users share the room fairly, so that one who varies its requests cannot push
-// out what is known about others. Never holds a query value: those may be secrets.
+// Counts what rules deny, per caller, target and reason, in bounded memory whatever callers do. An evicted counter is
+// counted in `other`, so the total is always exact; users share the entries fairly, so that one who varies its requests cannot evict
+// those of others. Never holds a query value: those may be secrets.
 
 import type { Endpoint } from "../request/endpoint.ts";
 import { splitQuery } from "../request/request-target.ts";

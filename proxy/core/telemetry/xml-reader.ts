@@ -1,5 +1,5 @@
-// Reads the small XML documents that WireServer answers: elements, attributes, text. Strict and bounded: no document types, no entities
-// but the five that XML names and characters by number. Errors say what was wanted and never quote the document.
+// Parses the small XML documents of WireServer: elements, attributes, text. Strict and bounded: no document types, no entities
+// but the five that XML names and characters by number. Errors name what was expected and never quote the document.
 
 import { err, ok, type Result } from "../result.ts";
 

@@ -1,4 +1,4 @@
-// Grows a byte string: what the meter writes its modules into.
+// A growing byte string, into which the meter writes its modules.
 
 export class ByteWriter {
   #bytes: Uint8Array;

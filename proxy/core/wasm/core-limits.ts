@@ -1,4 +1,4 @@
-// How large a component and its parts may be. Compilers stay far below; what is above is refused before it costs time or memory.
+// Size limits of a component and its parts. Compilers stay far below; larger input is refused before it costs time or memory.
 
 /** What the operator's budgets require of the rewriting. */
 export interface PreparationLimits {

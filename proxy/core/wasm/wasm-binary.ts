@@ -1,5 +1,5 @@
 // The little of the WebAssembly binary format that compiling rules needs: sections of modules and components, the core module
-// inside a component, one more data segment. It takes files apart and puts them together; it never judges whether they are valid.
+// inside a component, one more data segment. It splits and assembles files; it never validates them.
 
 import { err, ok, type Result } from "../result.ts";
 

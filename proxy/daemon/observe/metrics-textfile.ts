@@ -1,5 +1,5 @@
-// Keeps a metrics file for node_exporter up to date: at most once in a while, only after something was counted, and never from a
-// timer of its own while nothing happens.
+// Keeps a metrics file for node_exporter up to date: rate limited, only after something was counted, and without a timer of its own
+// while nothing happens.
 
 import type { Result } from "../../core/result.ts";
 

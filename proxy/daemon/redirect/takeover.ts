@@ -1,5 +1,5 @@
-// Comes into the place of an earlier agent and leaves its own to the next: one agent at a time, the listening socket inherited where
-// the service manager keeps one, and no connection taken before it can be answered.
+// Takes over from the previous instance and leaves the redirect to the next: one agent at a time, the listening socket inherited with
+// socket activation, and no connection accepted before it can be answered.
 
 import { hasPins, openPinFolder } from "../../adapters/ebpf/pins.ts";
 import { lockFolder } from "../../adapters/service/instance-lock.ts";

@@ -1,5 +1,5 @@
-// What happens when a connection arrives: the kernel's record says where it came from, its user is given a place by its share, and
-// only then identification starts, while the request is still on its way. Nothing is read about a connection that is refused.
+// Admits or refuses a new connection: the kernel's record gives its user, the user's share decides about its place, and
+// only then identification starts, while the request is still on its way. Nothing is read about a refused connection.
 
 import type { Admission, Connection, ConnectionOrigin, Exchange, Identify, Peer, Redirector } from "../../core/ports.ts";
 import { type Endpoint, endpointAt } from "../../core/request/endpoint.ts";

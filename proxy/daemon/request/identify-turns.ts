@@ -1,5 +1,5 @@
-// In which order callers are identified. A user has so many identifications at once; what is beyond waits in that user's own line, so
-// that a flood of one user's connections never stands before another user's. A connection that ends while it waits costs nothing.
+// The order in which callers are identified. A user has so many identifications at once; further ones wait in that user's own queue, so
+// that a flood of one user's connections never delays another user's. A connection that ends while it waits costs nothing.
 
 import type { Caller } from "../../core/request/caller.ts";
 

@@ -1,4 +1,4 @@
-// Asks other programs and the listener, read-only and with a short limit each: packet filters, routes, our own health endpoint.
+// Queries other programs and the listener, read-only and with a short limit each: packet filters, routes, our own health endpoint.
 
 const LIMIT_MS = 400;
 /** Where distributions keep tools of administrators, whatever PATH says. */

@@ -21,7 +21,7 @@ export interface FileWish {
   readonly missing: "fine" | "warn" | "fail";
 }
 
-/** Key material: nobody but root may even look. */
+/** Key material: only root may read it. */
 export const SECRET = 0o077;
 /** What decides or runs: others may read, none but root may write. */
 export const TRUSTED = 0o022;
