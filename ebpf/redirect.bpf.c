@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Sends TCP connections for the guarded endpoints to the agent's listener and records who made them. Redirects, records
+ * Redirects TCP connections for the endpoints to the agent's listener and records their callers. Redirects, records
  * and refuses what cannot be recorded; it decides nothing about requests. Identity lives in the storage of the socket
  * that was connected, and from the handshake on in the storage of the socket that was accepted for it. It is never found by a
  * thread, an address or a port, so that one connection cannot inherit another's.
@@ -32,7 +32,7 @@
 #define REFUSE 0
 #define PROCEED 1
 
-/* What is known about one socket that was connected to a guarded endpoint, or straight to the listener. */
+/* What is known about one socket that was connected to a redirected endpoint, or directly to the listener. */
 struct origin {
 	struct audit_record record;
 	struct handshake handshake; /* valid while published */
@@ -264,7 +264,7 @@ static __always_inline bool take_share(__u32 uid)
 	return fits;
 }
 
-/* Whoever removes the record gives its share back; only one can. */
+/* The one that removes the record returns its share; only one can. */
 static __always_inline bool remove_record(const struct handshake *handshake, __u32 uid)
 {
 	if (bpf_map_delete_elem(&records, handshake))
@@ -357,7 +357,7 @@ static __always_inline bool is_exempt(const struct settings *config, __u32 tgid)
 {
 	if (!config->exempt_tgid || tgid != config->exempt_tgid)
 		return false;
-	/* The number may be somebody else's after the agent died: the redirect outlives it. Nobody but root enters its cgroup. */
+	/* The number may be another process's after the agent died: the redirect outlives it. Only root enters its cgroup. */
 	if (!config->exempt_start_ns)
 		return config->exempt_cgroup_id == bpf_get_current_cgroup_id();
 	return config->exempt_start_ns == current_start_time_ns();
@@ -424,7 +424,7 @@ static __always_inline bool reaches_listener(const struct settings *config, __be
 
 /*
  * Returns REFUSE or PROCEED, and in *redirect whether the destination must become the listener.
- * address is the IPv4 address asked for, in network order.
+ * address is the IPv4 destination address, in network order.
  */
 static __always_inline int handle_connect(struct bpf_sock_addr *ctx, __be32 address, bool mapped, bool *redirect)
 {
@@ -466,7 +466,7 @@ static __always_inline int handle_connect(struct bpf_sock_addr *ctx, __be32 addr
 		count(COUNT_EXEMPT);
 		return PROCEED;
 	}
-	/* Loopback of another namespace is somebody else's: requests would go to strangers. */
+	/* Another namespace has its own loopback: requests would reach foreign processes. */
 	if (netns_cookie != config->agent_netns) {
 		if (config->pass_foreign_namespaces)
 			return PROCEED;
@@ -560,7 +560,7 @@ static __always_inline bool goes_to_listener(const struct bpf_sock_ops *ctx, con
 
 /*
  * The client is established, and its answer to the listener has not left: the record is there before the listener's half is.
- * Before this moment there is none, so that connects which nobody answers cost nothing that is shared.
+ * Before this moment there is none, so that unanswered connects cost nothing that is shared.
  */
 static __always_inline void publish(struct bpf_sock_ops *ctx, struct settings *config)
 {
@@ -714,5 +714,5 @@ int redirect_getpeername6(struct bpf_sock_addr *ctx)
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* A number that libbpf reads for us and kernels since 5.0 ignore: it tells the agent which layout this object has. */
+/* A number that libbpf reads for us and kernels since 5.0 ignore: it gives the agent the layout of this object. */
 __u32 LAYOUT SEC("version") = LAYOUT_VERSION << 8 | RECORD_VERSION;

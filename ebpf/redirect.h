@@ -23,12 +23,12 @@
 
 #define COMM_BYTES 16
 
-/* Endpoints that can be guarded at once. */
+/* Endpoints that can be redirected at once. */
 #define MAX_GUARDED 16
 
 /*
  * Records on their way from a client's socket to the accepted one. One is there only while its client is established and the
- * listener's half of the connection does not exist yet: microseconds, or as long as the backlog is full. Nobody but root can
+ * listener's half of the connection does not exist yet: microseconds, or as long as the backlog is full. Only root can
  * take the last ROOT_RESERVE of them, and no user more than MAX_RECORDS_PER_USER.
  */
 #define MAX_RECORDS 16384
@@ -57,7 +57,7 @@
 #define RECORD_HAS_TASK_FIELDS (1U << 0) /* start time and effective ids are known */
 #define RECORD_HAS_EXECUTABLE (1U << 1) /* the three exe_ fields are known; never for kernel threads */
 #define RECORD_MAPPED (1U << 2) /* IPv6 socket, IPv4-mapped address */
-#define RECORD_DIRECT (1U << 3) /* connected to the listener itself: was not redirected, and speaks for nobody */
+#define RECORD_DIRECT (1U << 3) /* connected directly to the listener: not redirected, never endorsed */
 
 /*
  * Who made one connection to the listener, and where it was meant to go. Ids are those of the initial namespaces. The agent finds

@@ -356,7 +356,7 @@ export class HostConnection {
 
 type Pacing = Extract<FaultAction, { kind: "dribble" }>;
 
-/** What is already wrong with a head that is not complete, so that nobody waits for an end that cannot come. */
+/** What is already wrong with an incomplete head, so that it is answered without waiting for an end that cannot come. */
 function problemInPart(part: Buffer): string | undefined {
   if (part.length > MAX_HEAD_BYTES) return "head is too long";
   let lineFeed = part.indexOf(0x0a);

@@ -90,7 +90,7 @@ export class HostControlClient {
       method,
       ...(isPath ? { unix: this.#place } : {}),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      // Without this a proxy named in the environment would be asked for a loopback address.
+      // Without this a proxy named in the environment would be used for a loopback address.
       proxy: "",
     });
     const text = await response.text();

@@ -19,7 +19,7 @@ export interface ControlServer {
   stop(): Promise<void>;
 }
 
-/** A path, or `127.x.y.z:PORT`. Anything that looks like an address but is none of loopback is refused. */
+/** A path, or `127.x.y.z:PORT`. An address outside loopback is refused. */
 export function parseControlPlace(found: string): Parsed<ControlPlace> {
   if (found === "") return refused("cannot read control place: it is empty, want a path or 127.0.0.1:PORT");
   if (found.includes("/") || !found.includes(":")) return parsed({ kind: "unix", path: found });
@@ -29,7 +29,7 @@ export function parseControlPlace(found: string): Parsed<ControlPlace> {
   return parsed({ kind: "tcp", ...address.value });
 }
 
-/** Starts the control listener. Throws when the place is taken; a socket file that nobody listens on any more is replaced. */
+/** Starts the control listener. Throws when the place is taken; a socket file without a listener is replaced. */
 export async function startControlServer(simulator: HostSimulator, place: ControlPlace): Promise<ControlServer> {
   const fetch = (request: Request): Promise<Response> => answerControl(simulator, request);
   if (place.kind === "tcp") {

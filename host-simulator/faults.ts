@@ -163,7 +163,7 @@ const MATCHING: Readonly<Record<string, Check>> = {
   count: wholeNumber(1, Number.MAX_SAFE_INTEGER),
 };
 
-/** Reads a fault from JSON. Unknown kinds and members are refused, so that a typing slip does not look like a passing test. */
+/** Reads a fault from JSON. Unknown kinds and members are refused, so that a typo does not pass as a successful test. */
 export function parseFault(found: unknown): Parsed<Fault> {
   if (typeof found !== "object" || found === null || Array.isArray(found)) return refused("cannot read fault: want a JSON object");
   const members = new Map<string, unknown>(Object.entries(found));

@@ -1,4 +1,4 @@
-// HostGAPlugin: what the Linux guest agent asks of it. Uploads are counted and thrown away, artifacts are made up as they are sent.
+// HostGAPlugin: what the Linux guest agent requests from it. Uploads are counted and discarded, artifacts are generated as they are sent.
 
 import { createHash } from "node:crypto";
 import { type HostRequest, headerValueOf } from "./host-request.ts";

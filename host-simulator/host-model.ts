@@ -9,7 +9,7 @@ export type HostMode = (typeof HOST_MODES)[number];
 
 export type ChannelVersion = "1.0" | "2.0";
 
-/** Dotted IPv4 address and port; port 0 asks for any free port. */
+/** Dotted IPv4 address and port; port 0 means any free port. */
 export interface ListenAddress {
   readonly address: string;
   readonly port: number;

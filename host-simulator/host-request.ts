@@ -6,7 +6,7 @@ import type { Reply } from "./reply.ts";
 import { headerOf, type ReceivedHead } from "./request-head.ts";
 import { splitTarget } from "./signature-check.ts";
 
-/** Longest body a service may look at; longer ones are counted and hashed only. */
+/** Longest body a service may read; longer ones are counted and hashed only. */
 export const MAX_KEPT_BODY_BYTES = 64 * 1024;
 
 export interface HostRequest {

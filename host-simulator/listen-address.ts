@@ -16,7 +16,7 @@ export function parseListenAddress(found: string): Parsed<ListenAddress> {
 }
 
 /**
- * Tells why we may not listen here, or undefined.
+ * Gives the reason why we may not listen here, or undefined.
  * @param localAddresses - addresses of the current network namespace
  */
 export function listenProblem(wanted: ListenAddress, localAddresses: ReadonlySet<string> = readLocalAddresses()): string | undefined {

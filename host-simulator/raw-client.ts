@@ -1,4 +1,4 @@
-// A client that sends exactly the bytes it is told and reads answers one by one. For tests of the simulator and through it.
+// A client that sends exactly the given bytes and reads answers one by one. For tests of the simulator and through it.
 // Its signing is a third, plain writing of the rules for ordinary requests: single headers, no odd queries.
 
 import { createHmac } from "node:crypto";

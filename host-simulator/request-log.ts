@@ -63,8 +63,8 @@ export class RequestLog {
   readonly #listener: ((record: RequestRecord) => void) | undefined;
 
   /**
-   * @param capacity - records kept; the oldest gives way
-   * @param listener - told of every record; it must not throw
+   * @param capacity - records kept; the oldest is dropped
+   * @param listener - called with every record; it must not throw
    */
   constructor(capacity: number, listener: ((record: RequestRecord) => void) | undefined) {
     this.#capacity = Math.max(1, capacity);

@@ -1,5 +1,5 @@
-// What a simulated host is told to be: channel version, modes, rules, clock. Read from JSON strictly, so that a slip of
-// the pen is an error and never an open host. Settings are replaced whole, between two requests.
+// Settings of a simulated host: channel version, modes, rules, clock. Read from JSON strictly, so that a typo
+// is an error and never an open host. Settings are replaced whole, between two requests.
 
 import { createHash } from "node:crypto";
 import { type ChannelVersion, HOST_MODES, type HostEndpoint, type HostMode, type Parsed, parsed, refused } from "./host-model.ts";
@@ -73,7 +73,7 @@ export function renderRules(settings: HostSettings): Record<string, RuleItem> {
   return items;
 }
 
-/** Agents look at rules again only when the id changes, so an item without one gets an id made of its content. */
+/** Agents reload rules only when the id changes, so an item without one gets an id derived from its content. */
 function completeItem(endpoint: HostEndpoint, item: RuleItem | undefined, mode: HostMode): RuleItem {
   const full = { defaultAccess: "allow", ...item, mode };
   if (item !== undefined && "id" in item) return full;

@@ -24,7 +24,7 @@ export interface HostSimulatorOptions {
   readonly settings?: Partial<HostSettings>;
   /** Requests kept; the oldest give way. Default 10,000. */
   readonly maxRecords?: number;
-  /** Told of every request as soon as it is answered or lost. Must not throw. */
+  /** Called with every request as soon as it is answered or lost. Must not throw. */
   readonly onRequest?: (record: RequestRecord) => void;
 }
 
@@ -35,7 +35,7 @@ export interface HostSimulator extends AsyncDisposable {
   /** Changes settings from the next request on. Throws on what {@link changeSettings} refuses. */
   configure(changes: Partial<HostSettings>): void;
   channel(): ChannelState;
-  /** Refuses every key so far and asks for a new one. Returns the new incarnation id. */
+  /** Refuses all previous keys and requires a new one. Returns the new incarnation id. */
   startIncarnation(): number;
   /** Plans a fault; returns its id. Throws when it is not well-formed. */
   addFault(fault: Fault): number;

@@ -1,8 +1,8 @@
-// Exit codes, as sysexits(3) names them where it has a name. docs/operations.md tells what to do for each.
+// Exit codes, as sysexits(3) names them where it has a name. docs/operations.md has the action for each.
 
 export const EXIT = {
   ok: 0,
-  /** A tool looked and the answer is no: rules that are wrong, a proof that failed, nothing found. */
+  /** Negative result of a tool: rules that are wrong, a proof that failed, nothing found. */
   failed: 1,
   /** Wrong command line. */
   usage: 64,

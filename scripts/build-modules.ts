@@ -55,7 +55,7 @@ function buildModule(name: string, folder: string, template: readonly TemplateFi
   const stamp = hash.digest("hex");
   if (!force && readStamp(folder) === stamp) return "up to date";
 
-  // Beside others that build the same: each in its own folder, the last one stays.
+  // Parallel builds of the same: each in its own folder, the last one stays.
   const staging = `${folder}.new-${process.pid}`;
   rmSync(staging, { recursive: true, force: true });
   try {

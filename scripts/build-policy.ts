@@ -79,7 +79,7 @@ function compileEngine(): Uint8Array {
 
 const TRACING = "globalThis?.process?.env?.JCO_DEBUG&&console.debug(...e)";
 
-/** The glue looks at an environment variable several times in each call, and prints requests when it is set: neither is wanted. */
+/** The glue reads an environment variable several times in each call, and prints requests when it is set: neither is wanted. */
 function withoutTracing(glue: Uint8Array): Uint8Array {
   const parts = new TextDecoder().decode(glue).split(TRACING);
   if (parts.length !== 2) throw new Error(`cannot use the host glue: found ${parts.length - 1} places that trace, want 1`);

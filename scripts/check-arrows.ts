@@ -25,8 +25,8 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   koffi: ["proxy/adapters/native/"],
   "@koromix/": ["proxy/adapters/native/"],
   hono: ["proxy/adapters/local/"],
-  // Rule sets inside components, and records of the decision trail: two formats of ours in one encoding. Not its main entry: that looks
-  // for a native addon at run time, in the folder the program was built in, which on another machine may be anybody's.
+  // Rule sets inside components, and records of the decision trail: two formats of ours in one encoding. Not its main entry, which loads
+  // a native addon at run time from the folder the program was built in; on another machine another user may own that.
   "cbor-x/index-no-eval": ["proxy/adapters/policy/", "proxy/adapters/trail/"],
 };
 

@@ -159,7 +159,7 @@ function checkList(document: Document | undefined, heading: string, facts: reado
   ];
 }
 
-/** Folders of somebody's machine, and package mirrors: neither works anywhere else. */
+/** Folders of one machine, and package mirrors: neither works elsewhere. */
 const FOREIGN = [
   { pattern: /(?<![\w$./-])\/(?:work|root|home)\/[\w.-]/, words: "a path of somebody's machine" },
   { pattern: /https?:\/\/[^\s"')]*(?:registry|artifactory|nexus|pypi|mirror)[^\s"')]*/i, words: "the address of a package registry" },

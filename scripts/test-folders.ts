@@ -1,5 +1,5 @@
 // Which tests there are: the one list that the gate and ./scripts/test share. A test file in a folder of neither list would never run;
-// test-folders.test.ts looks for such files.
+// test-folders.test.ts searches for such files.
 
 /** Folders whose tests need neither root nor a sandbox. */
 export const UNIT_TESTS: readonly string[] = [

@@ -1,6 +1,6 @@
 // Which cgroup and unit selectors a caller's cgroup fits. A cgroup selector fits that cgroup and all below it. A unit selector
 // fits the unit that the system's own service manager put the caller into, or a slice around it, and nothing further down: below
-// a unit the path may be somebody else's work (a user's own service manager, a container), who may call it what they like.
+// a unit the path may be made by another user (a user's own service manager, a container), who can choose any names.
 
 import { markFound } from "./callers";
 import * as L from "./layout";

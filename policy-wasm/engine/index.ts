@@ -10,7 +10,7 @@ const VALIDATED: usize = memory.data(SETTLED_BYTES, 4);
 const CONFIGURED: usize = memory.data(SETTLED_BYTES, 4);
 
 export function cabi_realloc(old: usize, oldBytes: usize, align: usize, bytes: usize): usize {
-  // INVARIANT: the tables are looked at before the first allocation, which lays out what must not be overwritten.
+  // INVARIANT: the tables are checked before the first allocation, which lays out what must not be overwritten.
   checkTables();
   if (bytes == 0) return align;
   const fresh = allocate(bytes, align);
@@ -37,7 +37,7 @@ export function evaluate(args: usize): usize {
   return decide(args);
 }
 
-// The three are told apart on purpose: equal functions would be folded into one, and the host glue made from this engine
+// The three differ on purpose: equal functions would be folded into one, and the host glue made from this engine
 // would then call that one for every export of a foreign module.
 
 export function post_validate_settings(result: usize): void {

@@ -150,15 +150,15 @@ function stirred(value: u32): u32 {
   return hash ^ (hash >> 16);
 }
 
-/** The value stored for a text within a scope, or NONE. The number of slots looked at is fixed by the compiler, so that no
- *  text a caller can think of makes this slow. */
+/** The value stored for a text within a scope, or NONE. The compiler fixed the number of slots probed, so that no
+ *  text a caller can choose makes this slow. */
 export function findText(scope: u32, text: usize, bytes: u32): u32 {
   let hash = startHash(scope);
   for (let i: usize = 0; i < <usize>bytes; i++) hash = hashByte(hash, load<u8>(text + i));
   return findHashed(hash, scope, text, bytes);
 }
 
-/** A hash that grows byte by byte, for who looks up every beginning of one text. */
+/** A hash that grows byte by byte, for looking up every prefix of one text. */
 export function startHash(scope: u32): u32 {
   return (header(L.H_TEXT_SEED) ^ scope) * 0x9e3779b1;
 }

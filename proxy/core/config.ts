@@ -17,7 +17,7 @@ export interface Config {
   readonly statusFolder: string;
   readonly monitorIntervalSeconds: number;
   readonly pollKeyStatusIntervalSeconds: number;
-  /** File name of the eBPF object, looked for in /usr/lib/azure-proxy-agent and beside the executable. */
+  /** File name of the eBPF object, searched in /usr/lib/azure-proxy-agent and next to the executable. */
   readonly ebpfProgramName: string;
   readonly ebpfFileFullPath: string | undefined;
   /** Attach here instead of the root of the mounted cgroup2 hierarchy. */
@@ -30,7 +30,7 @@ export interface Config {
   /** Lines at this level and above become telemetry events; undefined: none do. */
   readonly eventLevel: LogLevel | undefined;
   readonly maxEventFiles: number;
-  /** Where policy modules are kept; undefined: beside the folder of keys. */
+  /** Where policy modules are kept; undefined: next to the folder of keys. */
   readonly moduleFolder: string | undefined;
   /** Folder of the public keys whose signatures on modules count. */
   readonly trustedKeysFolder: string;
@@ -93,7 +93,7 @@ const KNOWN = [
 
 export interface ParsedConfig {
   readonly config: Config;
-  /** Keys nobody knows: kept out of the config, told to the operator. */
+  /** Unknown keys: kept out of the config and reported to the operator. */
   readonly unknownKeys: readonly string[];
 }
 
@@ -234,7 +234,7 @@ class KeyReader {
     return known ?? this.#fail(key, value, `one of ${words.join(", ")}`, fallback);
   }
 
-  /** False when it is not there; a word that only looks like one of the two is an error. */
+  /** False when it is absent; a word that only resembles one of the two is an error. */
   flag(key: string): boolean {
     const value = this.#json[key];
     if (value === undefined || value === null) return false;

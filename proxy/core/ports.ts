@@ -83,7 +83,7 @@ export interface RedirectFault {
 export interface Redirector extends Disposable {
   /** False when the kernel has no BTF: start time, effective ids and executable are then unknown for every caller. */
   readonly pinsExecutable: boolean;
-  /** Adds or removes one endpoint in the kernel's map of guarded addresses. */
+  /** Adds or removes one endpoint in the kernel's map of redirected addresses. */
   setEndpoint(endpoint: Endpoint, guarded: boolean): Result<void, RedirectorError>;
   /** Reads where an accepted connection came from. The answer belongs to the socket: it is the same each time, and never another's. */
   originOf(connection: Connection): Result<ConnectionOrigin, RedirectorError>;
@@ -94,15 +94,15 @@ export interface Redirector extends Disposable {
    */
   provesListener(): Promise<Result<void, RedirectorError>>;
   throttledUsers(): readonly ThrottledUser[];
-  /** Tells the kernel that so many connections of users other than root were taken out of the backlog. */
+  /** Reports to the kernel how many connections of users other than root were accepted from the backlog. */
   tookFromQueue(connections: number): void;
-  /** Tells the kernel how many connections are in the backlog now: corrects what a crash or a new socket left wrong. */
+  /** Sets the kernel's count of connections in the backlog: corrects it after a crash or for a new socket. */
   settleQueue(waiting: number): void;
-  /** Has the kernel refuse this user's connects to the listener and to guarded endpoints for so long. Never root's. */
+  /** Makes the kernel refuse this user's connects to the listener and to redirected endpoints for so long. Never root's. */
   refuseConnects(uid: number, durationMs: number): void;
   /** Why the redirect would end with this process; undefined when it is pinned and stays. */
   readonly notPinned: string | undefined;
-  /** Looks whether everything is in effect and exactly `wanted` is guarded, and puts right what is not. */
+  /** Verifies that everything is in effect and exactly `wanted` is redirected, and repairs what is not. */
   verify(wanted: ReadonlySet<Endpoint>): readonly RedirectFault[];
   /** Ends the use and leaves the redirect in effect for a successor; where it is not pinned, the same as disposing. */
   leave(): void;
@@ -110,7 +110,7 @@ export interface Redirector extends Disposable {
 
 // ---- /proc and the account database -----------------------------------------------------------------------------
 
-/** Turns a kernel record into claims. Never rejects: what cannot be proven is unknown and says why in `doubts`. */
+/** Turns a kernel record into claims. Never rejects: an unverified field is unknown, with its reason in `doubts`. */
 export type Identify = (record: AuditRecord, endpoint: Endpoint, peer: Peer) => Promise<Caller>;
 
 // ---- policy component -------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ export interface PolicyDecision {
 export interface Policy {
   /** Lower-case hex SHA-256 of the component file. */
   readonly policyId: string;
-  /** The answers may depend on the content of executables: callers get its hash only while such a policy is in force. */
+  /** The answers may depend on the content of executables: callers get its hash only while such a policy is active. */
   readonly wantsExecutableHash?: boolean;
   evaluate(request: CanonicalRequest, claims: Claims): PolicyDecision;
 }

@@ -1,4 +1,4 @@
-// Console mode: the daemon for people who try it by hand. It ends with a line or with the end of standard input, as with signals.
+// Console mode: the daemon for trying it by hand. It ends with a line or the end of standard input, as with signals.
 
 const PROMPT = "Press Enter to end it.\n";
 

@@ -1,5 +1,5 @@
-// The process that the daemon starts to hash executables of callers: questions on standard input, answers on standard output, until
-// the input ends. It is worth less than the daemon: killed first when memory is short, and last to get a processor for strangers.
+// The process that the daemon starts to hash executables of callers: paths on standard input, hashes on standard output, until
+// the input ends. It ranks below the daemon: killed first when memory is short, and at low priority when it hashes for users other than root.
 
 import { writeFileSync, writeSync } from "node:fs";
 import { setPriority } from "node:os";

@@ -1,12 +1,12 @@
-// Writes beside the requests what only counts in its newest form: one write at a time, and while the disk takes its time only the
-// newest content waits. So a disk that hangs costs one helper thread and holds up nobody.
+// Writes asynchronously what only counts in its newest form: one write at a time, and while the disk takes its time only the
+// newest content waits. So a disk that hangs costs one helper thread and blocks no request.
 
 import type { Result } from "../core/result.ts";
 
 type Written = Result<void, { readonly message: string }>;
 
 export interface LatestWrite<T> {
-  /** @param done - told how this content fared; not told when a newer one took its place */
+  /** @param done - called with the result of this content; not called when a newer one took its place */
   put(content: T, done: (written: Written) => void): void;
   /** Resolves when nothing is left to write. */
   settled(): Promise<void>;

@@ -19,7 +19,7 @@ const WITHOUT_AGENT =
   "the redirect of an earlier agent stays in effect: what it guards answers nobody until an agent starts, or azure-proxy-agent release takes it off";
 const WAITED_FOR_MS = 2_000;
 
-/** By then the first rules are in force and the key is latched, if the host is there. */
+/** By then the first rules are active and the key is latched, if the host answers. */
 const SETTLED_MS = 1_500;
 
 /** @param isConsole - also ends when Enter is pressed or standard input ends */
@@ -31,7 +31,7 @@ export async function run(version: string, configPath: string | undefined, isCon
     if (process.env.LISTEN_FDS !== undefined) await Bun.sleep(WAITED_FOR_MS);
     return fail(EXIT.config);
   }
-  // Files that are made without an explicit mode are nobody else's business.
+  // Files that are made without an explicit mode are not readable by others.
   process.umask(0o027);
   const logs = openLogs(loaded.config, process.geteuid?.() ?? 0, process.env.JOURNAL_STREAM !== undefined, () => new Date());
   const { log } = logs;
@@ -40,7 +40,7 @@ export async function run(version: string, configPath: string | undefined, isCon
   log.info("agent-starting", { version, config: path, pid: process.pid });
   for (const key of loaded.unknownKeys) log.warn("config-key-unknown", { key, config: path });
 
-  // A bug in one request must not end the others; it is told loudly and the process stays up.
+  // A bug in one request must not end the others; it is logged and the process stays up.
   process.on("uncaughtException", (error) =>
     log.error("internal-error", { where: "uncaught exception", message: error.stack ?? error.message }),
   );
@@ -77,7 +77,7 @@ export async function run(version: string, configPath: string | undefined, isCon
     runId: randomBytes(4).toString("hex"),
   }).catch((error: unknown) => err({ kind: "defect" as const, message: describeDefect(error) }));
   if (!started.ok) {
-    // Closed is right, but somebody must know.
+    // Failing closed is right, but the operator must know.
     if (started.error.kind !== "held" && isRedirectLeft(loaded.config.pinFolder))
       log.error("redirect-without-agent", { pinFolder: loaded.config.pinFolder, message: WITHOUT_AGENT });
     return end(logs, EXIT_FOR[started.error.kind], started.error.message);

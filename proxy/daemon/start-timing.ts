@@ -1,4 +1,4 @@
-// Tells once, in one line, where the time of a start went: from the start of the process until connections are intercepted.
+// Logs once, in one line, where the time of a start went: from the start of the process until connections are redirected.
 
 import type { Log } from "../core/ports.ts";
 

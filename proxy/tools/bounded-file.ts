@@ -1,4 +1,4 @@
-// Reads whole files that somebody names on a command line, and standard input, up to a limit: never more than that is held.
+// Reads whole files named on a command line, and standard input, up to a limit: never more than that is held.
 
 import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Lines of files and of standard input, one after the other in bounded memory: a line that is too long to be a log line is told as
+// Lines of files and of standard input, one after the other in bounded memory: a line that is too long to be a log line is reported as
 // such and never held.
 
 import { closeSync, openSync } from "node:fs";
@@ -19,7 +19,7 @@ export interface InputError {
 /**
  * Reads all inputs to their end.
  * @param names - paths; "-" is standard input
- * @param line - told of each line without its newline; undefined stands for one that is too long
+ * @param line - called with each line without its newline; undefined stands for one that is too long
  */
 export function readLines(names: readonly string[], line: (text: string | undefined) => void): Result<void, InputError> {
   for (const name of names) {

@@ -108,7 +108,7 @@ function readRequest(head: string, json: Fields, atMs: number | undefined): Line
   };
 }
 
-/** "undefined" and "empty" stand for "nobody knows"; somebody who is really called so is treated like nobody known. */
+/** "undefined" and "empty" mean unknown; a user really called so is treated as unknown. */
 function knownName(value: unknown): string | undefined {
   return typeof value !== "string" || value === "" || value === "undefined" || value === "empty" ? undefined : value;
 }

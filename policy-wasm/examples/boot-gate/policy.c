@@ -1,4 +1,4 @@
-// User data is for the first minutes after boot: later nobody gets it. The settings say how many minutes, which paths, and what
+// User data is for the first minutes after boot: later no caller gets it. The settings say how many minutes, which paths, and what
 // becomes of documents that contain them. Narrows: what it does not deny is left to the rules.
 
 #include "bindings/policy.h"

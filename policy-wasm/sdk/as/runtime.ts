@@ -85,7 +85,7 @@ export function __free(pointer: usize): void {}
 @unsafe @global
 export function __new(size: usize, id: u32): usize {
   const block = __alloc(OBJECT_OVERHEAD - BLOCK_OVERHEAD + size);
-  // gcInfo and gcInfo2 are never looked at; rtId and rtSize end the header.
+  // gcInfo and gcInfo2 are never read; rtId and rtSize end the header.
   store<u32>(block, id, 8);
   store<u32>(block, <u32>size, 12);
   const object = block + OBJECT_OVERHEAD - BLOCK_OVERHEAD;

@@ -6,7 +6,7 @@ use core::{mem::MaybeUninit, slice, str};
 use std::alloc::{alloc, dealloc, Layout};
 use std::cell::UnsafeCell;
 
-/// A policy. One value is made of the settings, then asked once per request.
+/// A policy. One value is made from the settings, then called once per request.
 pub trait Policy: Sized + 'static {
     /// Reads the settings. The error is shown to the operator, who gave them.
     fn configure(settings: &[u8]) -> Result<Self, String>;

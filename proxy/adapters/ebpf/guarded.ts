@@ -1,4 +1,4 @@
-// The map of guarded endpoints, in the agent's words.
+// The kernel's map of redirected endpoints, with the agent's types.
 
 import type { RedirectorError } from "../../core/ports.ts";
 import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";

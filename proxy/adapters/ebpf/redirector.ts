@@ -1,5 +1,5 @@
-// The redirector: the kernel programs in effect on one cgroup, their maps in the agent's words, and the ways to end: take everything
-// off, or leave it to a successor. Must never guard an endpoint before the agent itself is exempt.
+// The redirector: the kernel programs attached to one cgroup, their maps with the agent's types, and the ways to end: remove
+// everything, or leave it to the next instance. Must never redirect an endpoint before the agent itself is exempt.
 
 import { closeSync } from "node:fs";
 import type {
@@ -31,7 +31,7 @@ export interface AttachedRedirector extends Redirector {
   readonly kernelProcessId: number;
   /** What was there: nothing, an agent of the same layout, or one of another. */
   readonly takeover: Attachment["takeover"];
-  /** Endpoints that were guarded before this agent came, and still are. */
+  /** Endpoints that were redirected before this agent came, and still are. */
   readonly inherited: ReadonlySet<Endpoint>;
 }
 
@@ -67,8 +67,8 @@ const UNREADABLE: RedirectorError = {
 };
 
 /**
- * Brings the programs into effect. On failure nothing of this agent stays behind, and what an earlier one left stays. What was
- * guarded stays guarded, nothing else is yet, and the calling process is exempt. Needs root, and the calling process inside `cgroupPath`.
+ * Attaches the programs. On failure it undoes its own changes and leaves what a previous instance pinned. Endpoints that were
+ * redirected stay so, no others are yet, and the calling process is exempt. Needs root, and the calling process inside `cgroupPath`.
  */
 export function openRedirector(options: RedirectorOptions): Result<AttachedRedirector, RedirectorError> {
   const attached = attachPrograms(options);
@@ -287,7 +287,7 @@ class KernelRedirector implements AttachedRedirector {
   #endAncestorsOf({ kernel }: Attachment): void {
     clearTimeout(this.#ancestorTimer);
     const ancestors = this.#ancestors;
-    // Not asked any more before they stop being kept clean.
+    // No longer read before they are no longer kept clean.
     this.#ancestors = [];
     for (const ancestor of ancestors) endAncestor(kernel, ancestor);
   }

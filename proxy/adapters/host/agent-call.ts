@@ -1,5 +1,5 @@
-// One call of the agent itself to a host service: the headers that every such call has, the signature where there is a key, and bounds
-// on time and size. Error texts never quote what the host answered.
+// One call of the agent itself to a host service: the headers common to all calls, the signature if there is a key, and bounds
+// on time and size. Error texts never quote the host's answer.
 
 import { renderAuthorization, renderClaims, renderHead, signingInput } from "../../core/channel/endorsement.ts";
 import { AUTHORIZATION_HEADER, CLAIMS_HEADER, DATE_HEADER } from "../../core/channel/header-names.ts";

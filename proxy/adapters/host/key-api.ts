@@ -1,5 +1,5 @@
-// The agent's own calls on the secure channel: status, acquire a key, attest it. Each is one fresh connection, bounded in
-// time and size. Error texts never quote what the host answered: an answer to "acquire" holds the key.
+// The agent's own calls on the secure channel: status, acquire a key, attest it. Each uses a new connection, bounded in
+// time and size. Error texts never quote the host's answer: an answer to "acquire" holds the key.
 
 import { AUTHORIZATION_SCHEME } from "../../core/channel/endorsement.ts";
 import { DATE_HEADER } from "../../core/channel/header-names.ts";
@@ -12,7 +12,7 @@ import { err, ok, type Result } from "../../core/result.ts";
 import { type AgentCallError, decodeReply, makeCallHost } from "./agent-call.ts";
 
 export interface KeyApi {
-  /** `GET /secure-channel/status`. The second value is the host's time when it told one. */
+  /** `GET /secure-channel/status`. The second value is the host's time, when its answer had one. */
   readStatus(): Promise<Result<{ readonly status: KeyStatus; readonly hostDateMs: number | undefined }, AgentCallError>>;
   /** `POST /secure-channel/key`. The key is not usable before it was attested. */
   acquireKey(): Promise<Result<LatchedKey, AgentCallError>>;

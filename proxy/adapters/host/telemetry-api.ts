@@ -1,5 +1,5 @@
-// The agent's own calls for telemetry: who is this virtual machine, and here is a document. Each is one fresh connection, bounded in
-// time and size; none is repeated here. Error texts never quote what the host answered.
+// The agent's own calls for telemetry: the VM's identity, and posting a document. Each uses a new connection, bounded in
+// time and size; none is retried here. Error texts never quote the host's answer.
 
 import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import type { SendToHost } from "../../core/ports.ts";
@@ -9,7 +9,7 @@ import { parseGoalState, parseInstance, parseSharedConfig, type VmMetadata } fro
 import { type AgentCall, type AgentCallError, decodeReply, makeCallHost } from "./agent-call.ts";
 
 export interface TelemetryApi {
-  /** Asks goal state, shared config and instance metadata, signed when there is a key. */
+  /** Reads goal state, shared config and instance metadata, signed when there is a key. */
   readVmMetadata(key: LatchedKey | undefined): Promise<Result<VmMetadata, AgentCallError>>;
   /** Posts a document, unsigned as the platform takes it. */
   sendDocument(xml: string): Promise<Result<void, AgentCallError>>;

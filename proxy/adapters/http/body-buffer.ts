@@ -1,5 +1,5 @@
-// Buffering of one request body, counted where its connection's memory is, so that many half-sent bodies cannot fill the memory.
-// What is counted is given back exactly once.
+// Buffering of one request body, counted in its connection's memory, so that many half-sent bodies cannot exhaust it.
+// What is counted is released exactly once.
 
 import type { PayloadSink } from "./body.ts";
 import type { MemoryAccount } from "./memory-budget.ts";

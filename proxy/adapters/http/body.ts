@@ -1,5 +1,5 @@
-// Where a message body ends: decoders for a declared length and for chunks, fed piece by piece. Pure.
-// They report payload as ranges of what they were fed and never copy it; they never throw on any bytes.
+// Where a message body ends: decoders for a declared length and for chunks, which get it piece by piece. Pure.
+// They report payload as ranges of their input and never copy it; they never throw on any bytes.
 
 import type { BodyFraming } from "../../core/request/http-message.ts";
 import { parseFieldLines } from "./header-fields.ts";
@@ -12,7 +12,7 @@ export interface PayloadSink {
   onPayload(bytes: Buffer, start: number, end: number): void;
 }
 
-/** Joins the payload of one feed, so that bodies in tiny chunks cost no more than others: one range stays where it is, several are copied. */
+/** Joins the payload of one feed() call, so that bodies in tiny chunks cost no more than others: one range stays where it is, several are copied. */
 export class PayloadJoiner implements PayloadSink {
   #bytes: Buffer = EMPTY;
   #length = 0;
@@ -25,7 +25,7 @@ export class PayloadJoiner implements PayloadSink {
       return;
     }
     if (!this.#copied) {
-      // All payload of one feed fits into as much as was fed.
+      // All payload of one feed() call is at most as long as its input.
       const joined = Buffer.allocUnsafeSlow(bytes.length);
       this.#bytes.copy(joined);
       this.#bytes = joined;
@@ -50,7 +50,7 @@ export interface BodyDecoder {
   readonly status: "reading" | "done" | "malformed";
   /** What is malformed, in words. */
   readonly detail: string;
-  /** Memory it keeps of what it was fed. */
+  /** Memory it keeps of its input. */
   readonly heldBytes: number;
   /** Reads `bytes[from, to)`; returns where it stopped: `to`, or the first byte after the body, or the malformed one. */
   feed(bytes: Buffer, from: number, to: number, sink: PayloadSink | undefined): number;
@@ -107,9 +107,9 @@ const FORBIDDEN_BYTE = /[^\t\r\n\x20-\x7e\x80-\xff]/;
 export class ChunkDecoder implements BodyDecoder {
   status: "reading" | "done" | "malformed" = "reading";
   detail = "";
-  /** After feed(): the fed bytes before this index may be passed on as they are. A trailer section is held back until it is whole. */
+  /** After feed(): the input before this index may be passed on unchanged. A trailer section is held back until it is whole. */
   passableEnd = 0;
-  /** When done: bytes that were held back in earlier feeds and belong after the passable ones, latin1. */
+  /** When done: bytes that were held back in earlier feed() calls and belong after the passable ones, latin1. */
   heldTail = "";
   readonly #trailersAllowed: boolean;
   #state = SIZE;

@@ -1,5 +1,5 @@
-// One client connection: reads request heads, runs one request at a time in the order received, closes in good order.
-// Owns the phase and the deadline. A defect met here ends this connection and no other.
+// One client connection: reads request heads, runs one request at a time in the order received, closes cleanly.
+// Owns the phase and the deadline. A bug met here ends this connection and no other.
 
 import type { Admission, Peer } from "../../core/ports.ts";
 import type { ClientLink, EngineContext } from "./context.ts";
@@ -132,7 +132,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
     this.#phase = "closed";
     this.input.clear();
     this.account.close();
-    // Unregistered first: whatever goes wrong below, the connection is counted out and its owner told.
+    // Unregistered first: whatever fails below, the connection is no longer counted and its owner is notified.
     this.#onGone(this);
     try {
       this.#admitted.closed();

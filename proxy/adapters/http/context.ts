@@ -1,4 +1,4 @@
-// What all connections of one listener share, and what one request may ask of the connection it came on.
+// What all connections of one listener share, and what one request may request from the connection it came on.
 // Types only: they let the request and the connection be read apart from each other.
 
 import type { Peer } from "../../core/ports.ts";
@@ -15,7 +15,7 @@ export interface EngineContext {
   readonly onError: ReportBug;
   /** A request head was refused before any handler saw it. */
   readonly onRefusal: (peer: Peer, status: number, detail: string) => void;
-  /** Milliseconds that the sweep has counted. It stands still while the process does, so nobody is blamed for our own pauses. */
+  /** Milliseconds that the sweep has counted. It stands still while the process does, so our own pauses time out no client. */
   readonly nowMs: number;
   /** The listener is stopping: no connection outlives its current request. */
   readonly stopping: boolean;

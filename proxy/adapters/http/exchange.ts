@@ -166,7 +166,7 @@ export class ClientExchange implements Exchange, RelayOwner {
     this.#settlePending();
   }
 
-  /** Tells a handler that still waits that there is nobody to serve any more. */
+  /** Notifies a handler that still waits that the client is gone. */
   #settlePending(): void {
     this.#resolveBody?.(err(CLIENT_GONE));
     this.#resolveBody = undefined;

@@ -1,5 +1,5 @@
-// Every bound of the HTTP engine in one place: how long it waits for whom, and how much it holds.
-// Owns numbers only. A wait without a limit, or a buffer without a bound, is a defect of the engine.
+// Every bound of the HTTP engine in one place: timeouts and sizes.
+// Owns numbers only. A wait without a limit, or a buffer without a bound, is a bug of the engine.
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -25,11 +25,11 @@ export interface HttpLimits {
   readonly clientWriteMs: number;
   /** After the last answer on a connection: how long to wait, discarding, until the client has read it and closed. */
   readonly lingerMs: number;
-  /** How much is discarded meanwhile. Generous: plain clients send a whole upload before they look at the answer. */
+  /** How much is discarded meanwhile. Generous: plain clients send a whole upload before they read the answer. */
   readonly lingerBytes: number;
   /** A kept host connection idle for longer is not used for a request that must not be sent twice. */
   readonly freshForUnsafeMs: number;
-  /** How often deadlines are looked at; every limit above may be exceeded by up to twice this. */
+  /** How often deadlines are checked; every limit above may be exceeded by up to twice this. */
   readonly sweepMs: number;
   /** Client connections at the same time, before {@link connectionCap}. */
   readonly maxConnections: number;

@@ -119,7 +119,7 @@ class HttpListener implements Listener, EngineContext {
     return this.#connections.size;
   }
 
-  /** A refused connection costs two system calls and is gone: it takes no place, and nobody waits until it is read. */
+  /** A refused connection costs two system calls and is gone: it takes no place, and is never read. */
   #admit(stream: Stream, accepted: Connection): StreamEvents | undefined {
     const place = new Place();
     const admission: Admission = this.#connections.size >= this.#cap || this.stopping ? REFUSED : this.#accept(accepted, place);
@@ -194,7 +194,7 @@ function describeListenError(options: ListenerOptions, error: unknown): ListenEr
   return { kind, message: `cannot listen on ${where}: ${code ?? message ?? String(error)}` };
 }
 
-/** The soft limit of open descriptors; a cautious guess when the system does not tell. */
+/** The soft limit of open descriptors; a cautious guess when the system does not report it. */
 function descriptorLimit(): number {
   try {
     const match = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync("/proc/self/limits", "latin1"));

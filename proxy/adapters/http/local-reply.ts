@@ -1,4 +1,4 @@
-// Answers the agent makes itself, as bytes. Adds nothing but the length and what to do with the connection.
+// Answers the agent makes itself, as bytes. Adds nothing but the length and the connection header.
 
 import type { RequestHead } from "../../core/request/http-message.ts";
 import { reasonPhrase } from "../../core/request/http-status.ts";

@@ -1,5 +1,5 @@
 // The memory that the engine holds for connections: one budget for all, shared max-min between users, with a reserve for root.
-// It counts bytes of buffers, queues, bodies and heads. What is taken is given back exactly once; it never waits.
+// It counts bytes of buffers, queues, bodies and heads. What is taken is released exactly once; it never waits.
 
 import type { Owner } from "../../core/tally/connection-shares.ts";
 

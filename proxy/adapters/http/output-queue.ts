@@ -1,4 +1,4 @@
-// Bytes that wait for the kernel to take them, on one stream. Small writes are joined into blocks, so that what is held in memory
+// Bytes that wait to be written, on one stream (backpressure). Small writes are joined into blocks, so that memory use
 // is a small multiple of what was written, whatever the size of the pieces. Counts all of it.
 
 import type { MemoryAccount } from "./memory-budget.ts";

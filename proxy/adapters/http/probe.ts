@@ -1,4 +1,4 @@
-// Asks our own listener for its health, as a client from outside would: proves that it accepts, reads and answers.
+// Queries our own listener's health, as a client from outside would: proves that it accepts, reads and answers.
 
 import type { Peer } from "../../core/ports.ts";
 import { sendOnce } from "./send-once.ts";

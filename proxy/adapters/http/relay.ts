@@ -1,4 +1,4 @@
-// One forwarded request: sends it to the host, streams the response back, and names how it ended. Pauses each side while
+// One forwarded request: sends it to the host, streams the response back, and names how it ended. Backpressure: pauses each side while
 // the other cannot take more, so memory stays bounded. Never changes a byte of what the agent built and the host answered.
 
 import type { BodyFailure, ForwardOutcome, OutboundRequest, Peer } from "../../core/ports.ts";
@@ -164,7 +164,7 @@ export class Relay implements UpstreamEvents {
     }
   }
 
-  /** Chunks are framed anew, one for each piece of input: the client's extensions and sizes end here. */
+  /** Chunks are framed again, one for each piece of input: the client's extensions and sizes end here. */
   #writePayload(upstream: Upstream, payload: Buffer | undefined, last: boolean): boolean {
     if (this.#head.framing.kind !== "chunked") return payload === undefined || upstream.write(payload);
     const parts: Buffer[] = payload === undefined ? [] : [chunkStart(payload.length), payload, CHUNK_END];
@@ -309,7 +309,7 @@ export class Relay implements UpstreamEvents {
     this.#failHost(failure.cause, failure.detail);
   }
 
-  /** A kept connection that the host closed before we saw it is nobody's fault: once, on a fresh one, if that cannot do harm. */
+  /** A kept connection may have been closed by the host unnoticed: retry once, on a new one, if the request is safe to repeat. */
   #mayRetry(): boolean {
     return this.#reused && this.#body === undefined && (IDEMPOTENT.includes(this.#head.method) || !this.#written);
   }

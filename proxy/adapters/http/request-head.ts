@@ -1,5 +1,5 @@
-// The strict reader of request heads: bytes to RequestHead, or the status to refuse them with. Pure.
-// What another server could read differently is refused here, because the host must see the request that was judged.
+// The strict parser of request heads: bytes to RequestHead, or the status to refuse them with. Pure.
+// Ambiguous heads are refused, because the host must see the request that was decided.
 
 import { isLookAlike } from "../../core/channel/header-names.ts";
 import type { BodyFraming, HeaderField, RequestHead } from "../../core/request/http-message.ts";
@@ -39,7 +39,7 @@ function refused(status: HeadRefusal["status"], detail: string): HeadScan {
 }
 
 /**
- * Looks for the end of a request head in `bytes[from, to)`. What can never become a request (TLS, HTTP/0.9, bare LF,
+ * Searches for the end of a request head in `bytes[from, to)`. What can never become a request (TLS, HTTP/0.9, bare LF,
  * too long) is refused as soon as it shows, not when the client gives up waiting.
  */
 export function scanRequestHead(bytes: Buffer, from: number, to: number): HeadScan {

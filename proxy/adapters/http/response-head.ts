@@ -1,5 +1,5 @@
-// The strict reader of response heads. Pure. A host that answers in a way two readers could take differently is
-// treated as broken; status, reason, names, order and repetitions are kept as received.
+// The strict parser of response heads. Pure. A host whose answer is ambiguous is treated as broken;
+// status, reason, names, order and repetitions are kept as received.
 
 import type { HeaderField, ResponseHead } from "../../core/request/http-message.ts";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -23,7 +23,7 @@ export function parseResponseHead(text: string, method: string): Result<Response
   if (!fields.ok) return err(fields.error.detail);
   const headers = fields.value;
   const status = Number(line[2]);
-  // We never pass an Upgrade on, so nobody asked for another protocol.
+  // We never pass an Upgrade on, so a switch of protocols was not requested.
   if (status === 101) return err("a switch of protocols nobody asked for");
   const minorVersion = line[1] === "1" ? 1 : 0;
   const framing = responseFraming(status, minorVersion, method, headers);

@@ -1,4 +1,4 @@
-// Reads responses off a byte stream, piece by piece, and tells a sink what they are. Pure: no socket, no clock.
+// Parses responses from a byte stream, piece by piece, and reports them to a sink. Pure: no socket, no clock.
 // It stops for good at the first byte that is not strict HTTP/1.1; it never throws on any bytes.
 
 import type { ResponseHead } from "../../core/request/http-message.ts";
@@ -51,7 +51,7 @@ export class ResponseReader {
     this.#interimCount = 0;
   }
 
-  /** Forgets the response; what is fed from now on is ignored. */
+  /** Drops the response; further input is ignored. */
   abandon(): void {
     this.#sink = undefined;
     this.#input.clear();
@@ -107,7 +107,7 @@ export class ResponseReader {
     }
   }
 
-  /** Tells bytes that can never become a response from a head that is still arriving. */
+  /** Distinguishes bytes that can never become a response from a head that is still arriving. */
   #checkBeginning(): void {
     const { bytes, start, end } = this.#input;
     const prefix = bytes.toString("latin1", start, Math.min(end, start + 7));
@@ -157,7 +157,7 @@ export class ResponseReader {
       this.#decoderBytes = heldBytes;
     }
     if (decoder.status === "malformed") this.#fail(decoder.detail);
-    // More bytes than the response has: nobody asked for them, so they cannot be the next response.
+    // More bytes than the response has were not requested, so they cannot be the next response.
     else if (decoder.status === "done") this.#complete(head.keepAlive && next === to);
   }
 

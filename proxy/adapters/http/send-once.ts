@@ -1,4 +1,4 @@
-// The agent's own calls to the host: one fresh TCP connection, the exact bytes given, one response, one deadline for all.
+// The agent's own calls to the host: one new TCP connection, the exact bytes given, one response, one deadline for all.
 // Never fetch(): that obeys proxy variables and rewrites what it sends. Nothing is kept between calls.
 
 import type { Peer } from "../../core/ports.ts";

@@ -9,7 +9,7 @@ import { COLLECT_AFTER_BYTES, RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES } from "./
 import type { MemoryAccount } from "./memory-budget.ts";
 import { OutputQueue } from "./output-queue.ts";
 
-/** What the owner of a stream is told. After onClose nothing more comes. */
+/** Events of a stream for its owner. After onClose nothing more comes. */
 export interface StreamEvents {
   /** May come once more after pause(), with bytes the kernel had already handed over. */
   onData(bytes: Buffer): void;
@@ -17,7 +17,7 @@ export interface StreamEvents {
   onDrain(): void;
   /** The peer finished sending; we may still send. */
   onEnd(): void;
-  /** The stream is gone, whoever ended it. Comes exactly once; may come from inside close() and reset(). */
+  /** The stream is gone, whichever side ended it. Comes exactly once; may come from inside close() and reset(). */
   onClose(): void;
 }
 
@@ -25,7 +25,7 @@ export interface Stream {
   readonly closed: boolean;
   /** Bytes given to write() that the kernel has not taken yet. */
   readonly queuedBytes: number;
-  /** Bytes the kernel has taken; grows while the peer reads, so it tells a slow reader from a dead one. */
+  /** Bytes the kernel has taken; grows while the peer reads, so it distinguishes a slow reader from a dead one. */
   readonly flushedBytes: number;
   /** Where what is queued is counted; undefined: nowhere. Set it before the first write. */
   account: MemoryAccount | undefined;
@@ -203,7 +203,7 @@ function contain(socket: BunSocket, error: Error, where: string, report: ReportB
     try {
       report(where, second);
     } catch {
-      // The reporter itself is broken; there is nobody left to tell.
+      // The reporter itself is broken; there is no other place to report to.
     }
   }
 }
@@ -211,7 +211,7 @@ function contain(socket: BunSocket, error: Error, where: string, report: ReportB
 /** Decides about one accepted connection, before any byte of it is read. Undefined: it was closed. */
 export type Accept = (stream: Stream, connection: Connection) => StreamEvents | undefined;
 
-/** Asks the system for the far end only when somebody wants to know it. */
+/** Queries the system for the remote address only when it is needed. */
 class AcceptedConnection implements Connection {
   readonly descriptor: number;
   readonly #socket: BunSocket;
@@ -222,7 +222,7 @@ class AcceptedConnection implements Connection {
     this.descriptor = (socket as BunSocket & { readonly fd: number }).fd;
   }
 
-  // A peer that reset before we accepted has no address any more, whatever the types say: it is nobody.
+  // A peer that reset before we accepted has no address any more, whatever the types say.
   get address(): string {
     return this.#socket.remoteAddress ?? "";
   }
@@ -277,7 +277,7 @@ export function listenTcp(address: ListenAddress, accept: Accept, report: Report
 class BunConnectAttempt implements ConnectAttempt {
   stream: BunStream | undefined;
   events: ConnectEvents | undefined;
-  /** Tells the connector that the kernel is done with this attempt, whatever came of it. */
+  /** Notifies the connector that the kernel has finished this attempt, successful or not. */
   readonly settled: () => void;
   readonly account: MemoryAccount | undefined;
 

@@ -103,7 +103,7 @@ export class Upstream implements ConnectEvents, ResponseSink {
   }
 
   onData(bytes: Buffer): void {
-    // Bytes nobody asked for would be taken for the answer to the next request.
+    // Unrequested bytes would be taken for the answer to the next request.
     if (this.#events === undefined) {
       this.discard();
       return;

@@ -1,4 +1,4 @@
-// Our own endpoints: what provisioning tools and the platform's extension ask the agent itself, on the listener and on the control
+// The agent's own endpoints: what provisioning tools and the platform's extension query, on the listener and on the control
 // socket. A proxied request never comes here; the agent hands over only exact targets of ours, with the few headers that matter.
 
 import { Hono } from "hono";
@@ -15,7 +15,7 @@ export interface LocalPorts {
     isFinished(tick: bigint): boolean;
     /** What keeps this tick from being finished. */
     errorText(tick: bigint): string;
-    /** Have the host asked anew. Anyone may cause this, so the agent limits how often it really does. */
+    /** Makes the agent poll the host. Any user may cause this, so the agent limits the rate. */
     notify(): void;
   };
   readonly status: () => AggregateStatus;
@@ -89,7 +89,7 @@ function knownMethod(method: string): string {
   return ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].includes(method) ? method : "POST";
 }
 
-/** Decimal nanoseconds; anything else counts as 0, as "asked at the beginning of time". */
+/** Decimal nanoseconds; anything else counts as 0, before any start of provisioning. */
 function parseTick(text: string | undefined): bigint {
   return text !== undefined && /^[0-9]{1,39}$/.test(text) ? BigInt(text) : 0n;
 }

@@ -1,4 +1,4 @@
-// Metrics over HTTP on a Unix socket that only root and its group may use. How the socket is placed is in unix-socket.ts.
+// Metrics over HTTP on a Unix socket that only root and its group may use. unix-socket.ts creates the socket.
 
 import { Hono } from "hono";
 import { EXPOSITION_TYPE } from "../../core/metrics/exposition.ts";

@@ -1,5 +1,5 @@
-// HTTP on a Unix socket in a folder that only root may write to. A socket that a dead process left is replaced; anything else in its
-// place, and a folder that others may write to, is refused: who can place a socket there could answer in our name.
+// HTTP on a Unix socket in a folder that only root may write to. A dead process's socket is replaced; anything else in its
+// place, and a folder that others may write to, is refused: a user who can place a socket there could answer in our name.
 
 import { randomBytes } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
@@ -32,8 +32,8 @@ export async function serveUnixSocket(
   answer: (request: Request) => Response | Promise<Response>,
 ): Promise<Result<UnixServer, string>> {
   const refused = (words: string) => err(`cannot serve ${what} on "${path}": ${words}`);
-  // Made beside its place with its final mode and renamed: nobody else may connect at any moment, and stopping an old server, which
-  // removes the name it was made under, never takes a successor's socket away.
+  // Created under a temporary name with its final mode and renamed: no other user can connect at any moment, and stopping an old server,
+  // which removes the name it was made under, never removes a newer instance's socket.
   const made = join(dirname(path), `.${randomBytes(4).toString("hex")}`);
   const longest = Math.max(Buffer.byteLength(path), Buffer.byteLength(made));
   if (longest > MAX_PATH_BYTES) return refused(`found ${longest} bytes of path, want at most ${MAX_PATH_BYTES}`);
@@ -70,7 +70,7 @@ function makeFolder(folder: string): string | undefined {
   return trouble === undefined ? undefined : `the folder's ${trouble}`;
 }
 
-/** Lets a socket that nobody listens on be replaced, or says what is in the way. */
+/** Allows a socket without a listener to be replaced, or reports what is in the way. */
 async function clearPlace(path: string): Promise<string | undefined> {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return undefined;
@@ -82,7 +82,7 @@ async function clearPlace(path: string): Promise<string | undefined> {
 function isAnswered(path: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const socket = connect({ path });
-  // Doubt counts as somebody: a live socket is never taken away.
+  // No answer in time counts as a listener: a live socket is never removed.
   const timer = setTimeout(() => resolve(true), PROBE_LIMIT_MS);
   socket.once("connect", () => resolve(true));
   socket.once("error", (error) => resolve(!("code" in error && (error.code === "ECONNREFUSED" || error.code === "ENOENT"))));

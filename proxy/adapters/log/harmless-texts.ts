@@ -1,5 +1,5 @@
-// Remembers texts that were looked through and may be logged as they are. Nearly every line repeats the fields of the line before,
-// and looking for secrets is what a line costs most. Only ever forgets: a text it does not know is looked through again.
+// Remembers texts that were searched for secrets and may be logged as they are. Nearly every line repeats the fields of the line before,
+// and this search is a line's largest cost. Only ever forgets: an unknown text is searched again.
 
 const MAX_CHARACTERS = 512;
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/;

@@ -1,4 +1,4 @@
-// What a log line looks like: "EVENT {json}", one line per event, for the journal, for files and for whoever else takes lines.
+// Format of a log line: "EVENT {json}", one line per event, for the journal, for files and for other outputs.
 // Control characters cannot forge a line, because JSON escapes them and event names are ours.
 
 import type { Log, LogField } from "../../core/ports.ts";
@@ -30,12 +30,12 @@ export interface LogOutput {
   take(line: LogLine): void;
 }
 
-/** @param outputs - looked at for every line: one may be added later */
+/** @param outputs - read for every line: one may be added later */
 export function makeLog(outputs: readonly LogOutput[], now: () => Date): Log {
   const at = (level: Level) => (event: string, fields: Readonly<Record<string, LogField>>) => {
     const takers = outputs.filter(({ threshold }) => isAtLeast(level, threshold));
     if (takers.length === 0) return;
-    // Rendered once, whoever takes it: looking for secrets is what a line costs most.
+    // Rendered once for all outputs: searching for secrets is a line's largest cost.
     const line = makeLine(level, event, fields, now());
     for (const taker of takers) taker.take(line);
   };

@@ -1,5 +1,5 @@
-// A log file that rolls: at its size limit it is renamed and a new one begun, and only so many are kept. Everything happens in the
-// background. Trouble (full disk, removed folder, somebody else's file in its place) costs lines, is told once, and is tried again.
+// A log file that rotates: at its size limit it is renamed and a new one begun, and only so many are kept. Everything happens in the
+// background. An error (full disk, removed folder, another user's file in its place) loses lines, is reported once, and is retried.
 
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, stat, unlink } from "node:fs/promises";
@@ -19,7 +19,7 @@ export interface RollingFileOptions {
   readonly maxFiles?: number;
   readonly now: () => Date;
   readonly renderLost: (count: number) => string;
-  /** Told when trouble begins, changes or (undefined) ends. */
+  /** Called when an error begins, changes or (undefined) ends. */
   readonly onTrouble: (message: string | undefined) => void;
 }
 
@@ -31,9 +31,9 @@ export interface RollingFile extends LineSink, AsyncDisposable {
 const MAX_FILE_BYTES = 10 * 1024 * 1024;
 const MAX_FILES = 5;
 const MAX_QUEUED_BYTES = 2 * 1024 * 1024;
-/** After trouble, before the next try. */
+/** After an error, before the next try. */
 const RETRY_MS = 10_000;
-/** How often it is looked whether the name still leads to the open file. */
+/** How often to check whether the name still leads to the open file. */
 const LOOK_MS = 5_000;
 const FILE_MODE = 0o640;
 const FOLDER_MODE = 0o750;
@@ -145,7 +145,7 @@ async function openFolder(path: string, owner: number): Promise<CheckedFolder> {
   return { below: (name) => `/proc/self/fd/${handle.fd}/${name}`, [Symbol.asyncDispose]: () => handle.close() };
 }
 
-/** Opens the file to append to it. A link, a pipe or somebody else's file in its place is refused. */
+/** Opens the file to append to it. A link, a pipe or another user's file in its place is refused. */
 async function openIn(folder: string, name: string, owner: number): Promise<OpenFile> {
   await using checked = await openFolder(folder, owner);
   const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;

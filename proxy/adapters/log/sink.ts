@@ -17,7 +17,7 @@ export interface LineSink {
 
 /**
  * Writes lines to a descriptor in the background. One that is gone (EPIPE, full disk) loses them; the agent itself goes on.
- * @param renderLost - the line that tells how many were dropped
+ * @param renderLost - the line that reports how many were dropped
  */
 export function makeDescriptorSink(descriptor: number, renderLost: (count: number) => string): LineSink {
   return makeBackgroundSink((bytes) => writeAll(descriptor, bytes), renderLost, MAX_QUEUED_BYTES);
@@ -39,7 +39,7 @@ function writeAll(descriptor: number, bytes: Buffer): Promise<boolean> {
 /**
  * Gathers lines and writes them many at a time. When writing stalls, lines are dropped and counted; memory stays bounded.
  * @param writeOut - writes all of it, or says that it could not; must not reject
- * @param renderLost - the line that tells how many were dropped
+ * @param renderLost - the line that reports how many were dropped
  */
 export function makeBackgroundSink(
   writeOut: (bytes: Buffer) => Promise<boolean>,

@@ -1,5 +1,5 @@
-// Options of the JavaScript engine that must hold before any WebAssembly of a stranger is compiled. The engine reads them from the environment
-// when it starts, so a process that was started without them replaces itself: same process id, arguments and descriptors.
+// Options of the JavaScript engine that must hold before any untrusted WebAssembly is compiled. The engine reads them from the environment
+// when it starts, so a process that was started without them re-executes itself: same process id, arguments and descriptors.
 
 import { dlopen, ptr } from "bun:ffi";
 import { readFileSync } from "node:fs";
@@ -7,12 +7,12 @@ import { err, type Result } from "../../core/result.ts";
 
 /**
  * The unit sets the same. The second compiler of WebAssembly (OMG) is off: some functions of a few KiB make it take gigabytes, and nothing that
- * can be counted in them tells which (docs/threat-model.md, T-150). One thread compiles, whatever the number of processors.
+ * that can be counted in them predicts which (docs/threat-model.md, T-150). One thread compiles, whatever the number of processors.
  */
 export const ENGINE_OPTIONS = { BUN_JSC_useOMGJIT: "0", BUN_JSC_numberOfWasmCompilerThreads: "1" } as const;
 
 /**
- * Returns at once when the options hold; otherwise the program begins anew with them, and this call returns only when that fails.
+ * Returns at once when the options hold; otherwise re-executes the program with them, and returns only when that fails.
  * Must come before anything is opened or started.
  */
 export function ensureEngineOptions(): Result<void, string> {

@@ -1,5 +1,5 @@
-// Gives back what an idle agent does not need. Loading the kernel programs, compiling rules and bursts of requests touch code and
-// heap that it may never look at again; while mapped, the kernel keeps them rather than something of use.
+// Returns memory that an idle agent does not need. Loading the kernel programs, compiling rules and bursts of requests touch code and
+// heap that it may never use again; while mapped, the kernel keeps them rather than something of use.
 
 import { readFileSync } from "node:fs";
 import { openLibc } from "./libc.ts";

@@ -1,5 +1,5 @@
 // The size of Bun's pool of helper threads, on which asynchronous file and library calls run. It defaults to the number of
-// processors, so on a small machine two account look-ups that hang would stop every log write of the agent.
+// processors, so on a small machine two account lookups that hang would block every log write of the agent.
 
 import { openLibc } from "./libc.ts";
 

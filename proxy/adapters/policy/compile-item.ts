@@ -1,5 +1,5 @@
-// From a rule item to a component: the whole way, in one place, for the daemon itself and for the process it starts for large
-// rule sets. The daemon answers requests between two events of one thread; compiling a thousand rules there would hold them up.
+// From a rule item to a component: all steps in one place, for the daemon itself and for the process it starts for large
+// rule sets. The daemon answers requests on one thread; compiling a thousand rules there would block them.
 
 import { decode, encode } from "cbor-x/index-no-eval";
 import type { Endpoint } from "../../core/request/endpoint.ts";

@@ -1,5 +1,5 @@
-// Runs a checked component without any generated code: its core modules are instantiated as its plan says, and its three functions
-// are called through our own glue. Names in plans are data. No exception leaves this file: whatever goes wrong is a ComponentFault.
+// Runs a validated component without any generated code: its core modules are instantiated as its plan says, and its three functions
+// are called through our own glue. Names in plans are data. No exception leaves this file: any failure is a ComponentFault.
 
 import type { ModuleBudgets } from "../../core/modules/module-entry.ts";
 import type { PolicyAnswer, PolicyQuestion } from "../../core/modules/policy-question.ts";
@@ -43,7 +43,7 @@ export interface ComponentInstance {
   memoryBytes(): number;
 }
 
-/** Compiles beside other work. */
+/** Compiles asynchronously. */
 export async function compileComponent(
   prepared: Omit<PreparedComponent, "compilerBytes" | "memories">,
 ): Promise<Result<CompiledComponent, ComponentFault>> {
@@ -157,7 +157,7 @@ class GuestFunction {
   }
 }
 
-/** The budget of one call: fuel is set before it, fuel and memory are looked at after it. */
+/** The budget of one call: fuel is set before it, fuel and memory are checked after it. */
 class Meter {
   /** One counter for all core modules; undefined: not metered. */
   readonly #fuel: WebAssembly.Global<"i64"> | undefined;
@@ -184,7 +184,7 @@ class Meter {
     return this.#memories.reduce((bytes, { buffer }) => bytes + buffer.byteLength, 0);
   }
 
-  /** Memory grows only when the guest asks, so looking after the call is early enough. */
+  /** Memory grows only in the guest's grow instruction, so checking after the call is early enough. */
   overrun(): { readonly ok: false; readonly error: ComponentFault } | undefined {
     return this.#overMemory() ? err(this.#tooLarge()) : undefined;
   }
@@ -274,7 +274,7 @@ function findMemory(instances: readonly Exports[], item: CoreItem): WebAssembly.
   return found;
 }
 
-/** Traps are told with a piece of our own program behind them, which is of no use to anybody. */
+/** Trap messages end with a piece of our own program, which does not help the reader. */
 function describe(error: unknown): string {
   return describeError(error).replace(/ \(evaluating '[^\n]*'\)$/, "");
 }

@@ -1,5 +1,5 @@
-// The rules component as the agent runs it. Whatever goes wrong inside one (trap, exception, nonsense) is a deny with reason
-// `policy-failed`, and the next call gets a fresh instance. An exception must never come out of here, and doubt never allows.
+// The rules component as the agent runs it. Any failure inside one (trap, exception, nonsense) is a deny with reason
+// `policy-failed`, and the next call gets a fresh instance. No exception may leave this file; it fails closed.
 
 import { createHash } from "node:crypto";
 import { MAX_REASON_BYTES, type SeenHeader } from "../../core/modules/policy-question.ts";
@@ -22,13 +22,13 @@ export type PolicyLoadError =
   /** It could be instantiated but not configured; for our own components, damaged tables. */
   | { readonly kind: "refused-to-start"; readonly cause: string };
 
-/** A policy that also tells how often it failed. */
+/** A policy that also reports how often it failed. */
 export interface ComponentPolicy extends Policy {
   /** Calls answered `policy-failed` since loading. */
   readonly failures: number;
 }
 
-/** What a policy looks at beyond what every caller is known by. */
+/** Facts a policy needs in addition to those every caller has. */
 export type PolicyNeeds = Pick<Policy, "wantsExecutableHash">;
 
 const FAILED: PolicyDecision = { kind: "deny", reason: "policy-failed", rule: "" };
@@ -51,8 +51,8 @@ export function policyIdOf(component: Uint8Array): string {
 
 /**
  * Loads a component of world `policy` that has one core module, and starts it once to see that it can.
- * The caller answers for where the file comes from: nothing here limits how long or with how much memory it runs.
- * @param needs - what its rules look at; kept with the policy
+ * The caller must trust the file: nothing here limits how long or with how much memory it runs.
+ * @param needs - which facts its rules need; kept with the policy
  */
 export function loadPolicy(component: Uint8Array, needs: PolicyNeeds = {}): Result<ComponentPolicy, PolicyLoadError> {
   const core = extractCoreModule(component);

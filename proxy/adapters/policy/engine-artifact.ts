@@ -1,5 +1,5 @@
 // The one build product that policies need at run time: the engine's component template. Made by scripts/build-policy.ts and part
-// of the compiled binary. Beside module-templates.ts no other file imports from build/.
+// of the compiled binary. Only module-templates.ts also imports from build/.
 
 import { readFileSync } from "node:fs";
 // @ts-expect-error: made by the build

@@ -1,5 +1,5 @@
-// A policy module as the daemon asks it. Every failure (trap, fuel, memory, nonsense) is a deny with reason `policy-failed`; the
-// instance is dropped and the next question gets a fresh one. Whose calls fail or take long pays for it: see core/modules/time-allowance.ts.
+// A policy module as the daemon calls it. Every failure (trap, fuel, memory, nonsense) is a deny with reason `policy-failed`; the
+// instance is dropped and the next call gets a fresh one. Failing and slow calls are rate limited: see core/modules/time-allowance.ts.
 
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { FAILED_ANSWER, type ModuleInForce, type ModuleReply } from "../../core/modules/policy-chain.ts";
@@ -10,7 +10,7 @@ import { type CompiledComponent, type ComponentFault, type ComponentInstance, st
 
 /** Why a question was answered `policy-failed`. */
 export interface ModuleFailure {
-  /** `not-asked`: failures and slow calls took too much time lately, see the allowance. */
+  /** `not-asked`: rate limited, failures and slow calls took too much time lately. */
   readonly kind: ComponentFault["kind"] | "refused-settings" | "not-asked";
   /** One line for people. */
   readonly message: string;
@@ -18,7 +18,7 @@ export interface ModuleFailure {
 
 export interface ModulePolicyPorts {
   readonly monotonicMs: () => number;
-  /** Told for each answer `policy-failed`. Must not throw. */
+  /** Called for each answer `policy-failed`. Must not throw. */
   readonly failed: (failure: ModuleFailure) => void;
 }
 
@@ -57,7 +57,7 @@ class RunningModule implements ModulePolicy {
   readonly #failures = new TimeAllowance(FOR_FAILURES);
   readonly #slowAnswers = new TimeAllowance(FOR_ANSWERS);
   #instance: ComponentInstance | undefined;
-  /** What the last start took: whoever makes an instance fail is charged for the next one, too. */
+  /** Time of the last start: a user whose call makes an instance fail is charged for the next one, too. */
   #startMs = 0;
 
   constructor(entry: ModuleEntry, component: CompiledComponent, settings: Uint8Array, ports: ModulePolicyPorts) {

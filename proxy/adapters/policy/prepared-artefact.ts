@@ -1,5 +1,5 @@
-// A checked and metered component as the bytes that the module store keeps: CBOR with one spelling. Decoding takes nothing on trust,
-// although the bytes are known by their hash: every index must lead to something earlier, every name and kind must be one that is known.
+// A validated and metered component as the bytes that the module store keeps: CBOR with one spelling. Decoding trusts nothing,
+// although the bytes are known by their hash: every index must refer to something earlier, every name and kind must be known.
 
 import { Decoder, Encoder } from "cbor-x/index-no-eval";
 import { MEMORY_PAGE_BYTES } from "../../core/modules/module-budgets.ts";
@@ -46,7 +46,7 @@ export function decodePrepared(bytes: Uint8Array): Result<PreparedComponent, str
 }
 
 /**
- * The artefact as the store has it, or made anew from the component: when another version of the agent made it, by other checks or
+ * The artefact as the store has it, or made again from the component: when another version of the agent made it, by other checks or
  * costs, or for memories of another size.
  * @param component - the file that the artefact was made of, known by its hash
  * @param madeFor - bytes of memory that the artefact was made for

@@ -1,6 +1,6 @@
 // SHA-256 of the file that a process runs. The file is reached through the process, never through a path, and must be the
-// one that was proven to be the pinned executable. Each content is read once, by another process and in shares of the users: what
-// one user's programs cost, in size, number or time, costs no other user a hash and nobody a request.
+// one that was verified to be the pinned executable. Each content is read once, by another process and in shares of the users: what
+// one user's programs cost, in size, number or time, costs no other user a hash and delays no request.
 
 import { closeSync, openSync } from "node:fs";
 import type { ExecutableId } from "../../core/request/caller.ts";
@@ -72,7 +72,7 @@ export function makeExecutableHashes(options: HashOptions): HashExecutable {
   // One file of a user at a time: what it hashes in turn never stands before another user's.
   const sides: Readonly<Record<HashSide, Side>> = { root: side("root", PLACES), others: side("others", 1) };
   const known = makeFairSlots<Known>(maxKnown, ({ sizeBytes }) => sizeBytes);
-  /** Being read now, by user and content: nobody waits in the queue of another user. */
+  /** Being read now, by user and content: no call waits in the queue of another user. */
   const reading = new Map<string, Promise<Result<string, string>>>();
 
   return async ({ process, userId, executable, pinned }) => {

@@ -19,7 +19,7 @@ export interface RunningExecutable {
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Opens /proc/PID/exe without asking its file system (O_PATH) and compares it with what the kernel pinned.
+ * Opens /proc/PID/exe without querying its file system (O_PATH) and compares it with what the kernel pinned.
  * @param userId - whose share of `kernelNumbersOf` it takes
  * @param known - an earlier answer for the same process: its numbers are enough then
  */
@@ -64,7 +64,7 @@ function linkText(descriptor: number): string | undefined {
  * are not followed: the kernel's text has none. A deleted file's text ends in " (deleted)" and so leads nowhere, unless a
  * file of exactly that name is a link to the same inode, and then the path is true.
  * @param userId - whose share of the lane it takes
- * @param lane - used when the kernel would have to ask a file system or an automounter, which may hang
+ * @param lane - used when the kernel would have to query a file system or an automounter, which may hang
  */
 export async function provePath(executable: RunningExecutable, userId: number, lane: Lane): Promise<Result<string, string>> {
   const { text } = executable;

@@ -12,11 +12,11 @@ const FDINFO_BYTES = 1024;
 const EVENT_BYTES = 16;
 const DRAIN_EVENTS = 64;
 
-/** The numbers of an open file as the kernel knows them, or undefined when it does not tell in time. */
+/** The numbers of an open file as the kernel knows them, or undefined when it does not answer in time. */
 export type KernelNumbersOf = (descriptor: number, userId: number) => Promise<FileNumbers | undefined>;
 
 /**
- * Asks the kernel by watching the inode for a moment. The watch takes its place in a lane, because a file system may be asked
+ * Reads the kernel's numbers by watching the inode for a moment. The watch takes its place in a lane, because a file system may be queried
  * whether the agent may read. Instances are kept: closing one waits for the whole kernel, for many milliseconds.
  */
 export function makeKernelNumbers(lane: Lane): KernelNumbersOf {
@@ -46,7 +46,7 @@ export function makeKernelNumbers(lane: Lane): KernelNumbersOf {
  * cannot read it without opening the file, which a hostile file system could answer late or never.
  *
  * INVARIANT: the fast way cannot mistake one file for another. A file system reports either the device number of its own
- * superblock or one that the kernel allocated for nobody else (subvolumes, overlay layers), so equal device numbers mean
+ * superblock or one that the kernel allocated only for this purpose (subvolumes, overlay layers), so equal device numbers mean
  * the pinned superblock; within it the inode number is unique, or is chosen by a server (FUSE, NFS) that could as well
  * change the file's content. When the reported numbers differ the files may still be equal, hence the exact way.
  * What remains: where i_ino itself is not unique within a superblock (btrfs subvolumes, overlay layers on different file
@@ -67,7 +67,7 @@ export async function isPinned(
   return exact !== undefined && exact.device === pinned.device && exact.inode === pinned.inode;
 }
 
-/** True when both are known to be the same file. Inode 0 is what a file system says that does not tell. */
+/** True when both are known to be the same file. Inode 0 means that the file system does not provide it. */
 export function sameNumbers(one: FileNumbers, other: FileNumbers): boolean {
   return one.inode !== 0n && one.inode === other.inode && one.device === other.device;
 }

@@ -35,7 +35,7 @@ export interface Lane {
 }
 
 const ROOT = 0;
-/** A timer that is this late tells of a stall, not of a slow call. A call gets its limit anew after each, so many times. */
+/** A timer that is this late shows a stall, not a slow call. A call gets its limit again after each, so many times. */
 const STALL_MS = 10;
 const MAX_STALLS = 5;
 

@@ -3,7 +3,7 @@
 import { readlinkSync } from "node:fs";
 import { parseNamespaceLink } from "../../core/status/control-socket.ts";
 
-/** Its inode; undefined where /proc does not tell. */
+/** Its inode; undefined where /proc does not provide it. */
 export function readNetworkNamespace(): string | undefined {
   try {
     return parseNamespaceLink(readlinkSync("/proc/self/ns/net"));

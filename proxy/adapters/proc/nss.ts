@@ -1,5 +1,5 @@
-// The account database of this machine (files, sssd, LDAP, whatever nsswitch.conf names), asked on helper threads.
-// It never blocks the event loop, keeps no answer and gives bytes that are not UTF-8 to nobody.
+// The account database of this machine (files, sssd, LDAP, whatever nsswitch.conf names), queried on helper threads.
+// It never blocks the event loop, caches no answer and drops bytes that are not UTF-8.
 
 import { err, ok, type Result } from "../../core/result.ts";
 import type { AccountDatabase, UserEntry } from "./accounts.ts";
@@ -24,7 +24,7 @@ const ERANGE = 34;
 /** What getpwuid_r(3) lists as "the given name or uid was not found": ENOENT, ESRCH, EBADF, EPERM. */
 const NOT_FOUND: ReadonlySet<number> = new Set([1, 2, 3, 9]);
 
-/** Three look-ups run at a time, one of them for root. One that has not returned after half a minute counts as hanging. */
+/** Three lookups run at a time, one of them for root. One that has not returned after half a minute counts as hanging. */
 const LANE = { places: 3, limitMs: 30_000, maxWaiting: 4096 };
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -21,7 +21,7 @@ export interface ProcessHandle extends Disposable {
   readonly folder: string;
 }
 
-/** Holds the process with this pid. The caller must still check its start time: it may be a stranger already. */
+/** Holds the process with this pid. The caller must still check its start time: the pid may have been reused already. */
 export function openProcess(pid: number): Result<ProcessHandle, string> {
   let descriptor: number;
   try {

@@ -1,5 +1,5 @@
 // One agent at a time for each key folder and each pin folder: two would take each other's records and drop each other's keys. The
-// lock is on the folder itself and ends with the process, however it ends; whoever holds it is named by the kernel.
+// lock is on the folder itself and ends with the process, however it ends; the kernel names its holder.
 
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -12,7 +12,7 @@ export interface InstanceLock extends Disposable {
 
 export interface LockError {
   readonly kind: "held" | "failed";
-  /** Of the holder, as this process's pid namespace numbers it; undefined when it cannot be told. */
+  /** Of the holder, as this process's pid namespace numbers it; undefined when unknown. */
   readonly pid: number | undefined;
   readonly message: string;
 }

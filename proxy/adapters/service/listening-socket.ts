@@ -1,5 +1,5 @@
-// The listening socket: the one that the service manager keeps for us (sd_listen_fds(3)), or one of our own. An inherited one is
-// looked at before it is used: what listens elsewhere, or does not listen, must not be served as if it were the agent's door.
+// The listening socket: inherited by socket activation (sd_listen_fds(3)), or one of our own. An inherited one is
+// checked before it is used: a socket at another address, or one that does not listen, must not be served as the agent's.
 
 import { closeSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -15,7 +15,7 @@ export interface OpenSocket {
   readonly descriptor: number;
   /** The service manager holds it too: it lives on when this process ends. */
   readonly inherited: boolean;
-  /** Connections that may wait in it, as whoever made it asked for. */
+  /** Connections that may wait in it, as configured by its creator. */
   readonly backlog: number;
 }
 
@@ -72,9 +72,9 @@ export function takeInheritedSocket(
 }
 
 /**
- * Puts a socket that Bun listens on into the state that we want of it: Bun.listen() lowers the backlog to its own.
- * Connections come in over loopback alone, also where the kernel is told to route its network (route_localnet), and none with data in
- * its SYN: it would be accepted before its client is known. @returns what could not be had, in words
+ * Restores the options of a socket that Bun listens on: Bun.listen() lowers the backlog to its own.
+ * Connections come in over loopback alone, also where the kernel is set to route its network (route_localnet), and none with data in
+ * its SYN: it would be accepted before its client is known. @returns which options could not be set
  */
 export function settleListening({ descriptor, backlog }: OpenSocket): readonly string[] {
   const libc = openLibc();
@@ -98,7 +98,7 @@ function readBacklog(fd: number): number {
   return found > 0 ? found : BACKLOG;
 }
 
-/** Of a listening socket TCP_INFO tells its queue and backlog where it tells unacknowledged segments of others (tcp_get_info in the kernel). */
+/** Of a listening socket TCP_INFO has queue and backlog in the fields for unacknowledged segments of others (tcp_get_info in the kernel). */
 function readQueue(fd: number): { readonly waiting: number; readonly backlog: number } | undefined {
   const info = new Uint8Array(TCP_INFO_BYTES);
   const size = new Uint32Array([info.byteLength]);
@@ -107,7 +107,7 @@ function readQueue(fd: number): { readonly waiting: number; readonly backlog: nu
   return { waiting: view.getUint32(TCP_INFO_UNACKED, true), backlog: view.getUint32(TCP_INFO_SACKED, true) };
 }
 
-/** Binds and listens without accepting: connects wait until somebody does. */
+/** Binds and listens without accepting: connects wait in the backlog. */
 export function openOwnSocket(address: string, port: number): Result<OpenSocket, ListeningSocketError> {
   const libc = openLibc();
   const fail = (): Result<OpenSocket, ListeningSocketError> => {

@@ -1,11 +1,11 @@
-// Tells the service manager how we are: one datagram to the socket it named (sd_notify(3)). Never waits, never throws; without a
+// Notifies the service manager: one datagram to the socket it named (sd_notify(3)). Never waits, never throws; without a
 // service manager it does nothing.
 
 import { closeSync } from "node:fs";
 import { AF_UNIX, openLibc, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from "../native/libc.ts";
 
 export interface Notify {
-  /** `READY=1`, `STATUS=text`, …; one per line. False: nobody was told. */
+  /** `READY=1`, `STATUS=text`, …; one per line. False: not sent. */
   send(...lines: readonly string[]): boolean;
   /** How often the service manager wants `WATCHDOG=1`; undefined: not at all. */
   readonly watchdogMs: number | undefined;
@@ -17,8 +17,8 @@ const MSG_NOSIGNAL = 0x4000;
 const MAX_PATH_BYTES = 108;
 
 /**
- * Takes what the service manager left in the environment, and takes it out of there: children are not the service.
- * @param pid - of this process; a watchdog that is meant for another is not ours to feed
+ * Reads what the service manager set in the environment, and removes it there: children are not the service.
+ * @param pid - of this process; a watchdog that is meant for another must not be notified
  */
 export function takeNotify(environment: Record<string, string | undefined>, pid: number): Notify {
   const { NOTIFY_SOCKET: path, WATCHDOG_USEC: microseconds, WATCHDOG_PID: watched } = environment;

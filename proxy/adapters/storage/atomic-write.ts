@@ -1,4 +1,4 @@
-// Writes a file so that readers see the old content or the new, never a part, and nobody else ever sees more than the mode
+// Writes a file so that readers see the old content or the new, never a part, and no other user ever sees more than the mode
 // allows: the temporary file is created with its final mode, written, synced and renamed.
 
 import { randomBytes } from "node:crypto";
@@ -23,7 +23,7 @@ export function writeAtomically(path: string, content: string | Uint8Array, mode
   const temporary = temporaryBeside(path);
   let descriptor: number | undefined;
   try {
-    // "wx": a file or link that somebody placed there is never followed.
+    // "wx": a file or link that another user placed there is never followed.
     descriptor = openSync(temporary, "wx", mode);
     // The umask only takes away at creation; what others are to read they may read from here on.
     fchmodSync(descriptor, mode);

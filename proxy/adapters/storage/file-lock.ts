@@ -1,4 +1,4 @@
-// A lock between processes: held through flock(2), so that the kernel lets go of it when its holder ends, however it ends.
+// A lock between processes: held through flock(2), so that the kernel releases it when its holder ends, however it ends.
 
 import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -32,7 +32,7 @@ export function takeFileLock(path: string, waitMs: number): Result<Disposable | 
     ftruncateSync(descriptor);
     writeSync(descriptor, `${process.pid}\n`, 0);
   } catch {
-    // A full disk is told by whoever writes something that matters.
+    // A full disk is reported by the next write that matters.
   }
   return ok({ [Symbol.dispose]: () => closeSync(descriptor) });
 }

@@ -22,7 +22,7 @@ export interface KeyStore {
 
 const MAX_KEY_FILE_BYTES = 64 * 1024;
 
-/** Makes the folder with mode 0700 when it is missing, and refuses one that somebody else owns or may write to. */
+/** Makes the folder with mode 0700 when it is missing, and refuses one that another user owns or may write to. */
 export function openKeyStore(folder: string): Result<KeyStore, KeyStoreError> {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -93,7 +93,7 @@ function pruneKeys(folder: string, keepGuid: string): void {
       if (name.toLowerCase() !== `${keepGuid.toLowerCase()}.key`) rmSync(join(folder, name), { force: true });
     }
   } catch {
-    // A leftover file is harmless; the next attested key tries again.
+    // A stale file is harmless; the next attested key tries again.
   }
 }
 

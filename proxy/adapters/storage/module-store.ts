@@ -1,5 +1,5 @@
-// Installed policy modules on disk: an index, and beside it everything that it names, each file under the hash of its content. The
-// rename of the index is the only moment at which a change happens: before it the old list is whole, after it the new one is.
+// Installed policy modules on disk: an index, and everything that it names, each file under the hash of its content. The
+// rename of the index commits a change: before it the old list is whole, after it the new one is.
 // Only root may be able to have written any of it.
 
 import { createHash } from "node:crypto";
@@ -55,7 +55,7 @@ const FILES: StoreFiles = {
   remove: (path) => rmSync(path, { force: true }),
 };
 
-/** Where modules are kept when the config does not say: beside the folder of keys. */
+/** Where modules are kept when the config does not say: next to the folder of keys. */
 export function defaultModuleFolder(latchKeyFolder: string): string {
   return join(dirname(latchKeyFolder), "modules");
 }
@@ -78,7 +78,7 @@ export function hashed(bytes: Uint8Array): Hashed {
 }
 
 /**
- * The modules installed, in the order in which they are asked; none when the folder does not exist.
+ * The modules installed, in order of evaluation; none when the folder does not exist.
  * @param owner - user id that everything must belong to
  */
 export function readModuleIndex(folder: string, owner: number): Result<readonly ModuleEntry[], StoreError> {
@@ -92,7 +92,7 @@ export function readModuleIndex(folder: string, owner: number): Result<readonly 
   const bytes = held.read(MODULE_INDEX_FILE, MAX_INDEX_BYTES);
   if (!bytes.ok) return unusable(`${MODULE_INDEX_FILE}: ${bytes.error}`);
   if (bytes.value === undefined) {
-    // The index is there before anything else is: without it somebody took it away.
+    // The index exists before anything else does: without it, it was removed.
     return held.names().includes(OBJECTS_FOLDER) ? unusable(`${MODULE_INDEX_FILE} is missing`) : ok([]);
   }
   const entries = parseModuleIndex(bytes.value);
@@ -188,7 +188,7 @@ function collect(folder: string, needed: ReadonlySet<string>, files: StoreFiles)
     for (const name of readdirSync(objects)) if (!needed.has(name)) files.remove(join(objects, name));
     for (const name of readdirSync(folder)) if (/^\..*\.tmp$/.test(name)) files.remove(join(folder, name));
   } catch {
-    // A leftover is in nobody's way.
+    // A stale object is harmless.
   }
 }
 
@@ -229,7 +229,7 @@ function fillFolder(folder: string, owner: number, files: StoreFiles): Result<vo
   }
 }
 
-/** Whoever may write to the folder above could put another store in the place of this one. */
+/** A user who may write to a folder above could put another store in the place of this one. */
 function troubleAbove(folder: string, owner: number): string | undefined {
   const above = openOwnedFolder(dirname(folder), owner);
   if (!above.ok) return `in "${dirname(folder)}" ${above.error}`;

@@ -1,5 +1,5 @@
 // Reads files that only one user can have written: folder and file are checked on the descriptors that are read, links are not
-// followed, and what changes while it is read is not taken.
+// followed, and a file that changes while it is read is refused.
 
 import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from "node:fs";
 import { distrustFile, distrustOwner, TRUSTED } from "../../core/file-trust.ts";
@@ -53,7 +53,7 @@ function readOwned(path: string, owner: number, maxBytes: number): Result<Uint8A
     if (trouble !== undefined) return err(trouble);
     const bytes = readAll(descriptor, stat.size);
     const after = fstatSync(descriptor);
-    // Half an edit may be good, too. Whoever writes beside and renames is never seen like this.
+    // Half an edit may be valid, too. A writer that renames a temporary file is never seen like this.
     if (after.size !== stat.size || after.ctimeMs !== stat.ctimeMs || bytes.length !== stat.size)
       return err("it changed while it was read");
     return ok(bytes);

@@ -1,4 +1,4 @@
-// Local rule files on disk. What they say is as strong as the platform's word, so only root may be able to have written them.
+// Local rule files on disk. They are as authoritative as the platform's rules, so only root may be able to have written them.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -20,11 +20,11 @@ export function readRuleFile(folder: string, name: string, owner: number): Resul
   return bytes.ok ? bytes : err(`cannot use local rules "${join(folder, name)}": ${bytes.error}`);
 }
 
-/** Makes the folder for root alone when it is missing; what cannot be made is told when it is read. */
+/** Makes the folder for root alone when it is missing; a failure is reported when it is read. */
 export function makeRuleFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch {
-    // Reading reports it, if the platform ever asks for local rules.
+    // Reading reports it, if the platform ever requests local rules.
   }
 }

@@ -1,4 +1,4 @@
-// How often the agent was started: a number in a file, so that restarts are seen also by who looks in between only rarely.
+// Number of starts of the agent, kept in a file, so that an infrequent reader sees restarts too.
 
 import { readFileSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";

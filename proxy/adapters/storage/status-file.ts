@@ -1,4 +1,4 @@
-// status.json: what the platform's tools and people read to see how the agent does. Root and its group may read it.
+// Writes status.json, which the platform's tools and people read. Root and its group may read it.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,12 +10,12 @@ export const STATUS_FILE_NAME = "status.json";
 const FOLDER_MODE = 0o755;
 const FILE_MODE = 0o640;
 
-/** Writes the status into the folder, which is made when it is missing. The disk may take its time: nobody else waits. Never rejects. */
+/** Writes the status into the folder, which is made when it is missing. A slow disk blocks no request. Never rejects. */
 export function writeStatusFile(folder: string, status: unknown): Promise<Result<void, WriteError>> {
   return writeInto(folder, STATUS_FILE_NAME, `${JSON.stringify(status, null, 2)}\n`);
 }
 
-/** Keeps the policy component that is in force beside the status, to be inspected with ordinary tools. In the same way. */
+/** Keeps the active policy component next to the status, to be inspected with ordinary tools. In the same way. */
 export function writePolicyFile(folder: string, endpoint: string, component: Uint8Array): Promise<Result<void, WriteError>> {
   return writeInto(folder, `policy-${endpoint}.wasm`, component);
 }

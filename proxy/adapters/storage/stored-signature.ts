@@ -1,5 +1,5 @@
-// The signature kept with an installed module, checked with the keys trusted now. Must never take a module for signed because it was
-// so when it was added.
+// The signature kept with an installed module, verified with the keys trusted now. Must never rely on the result from when the module
+// was added.
 
 import { MAX_SIGNATURE_FILE_BYTES } from "../../core/modules/minisign.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
@@ -16,7 +16,7 @@ export interface SignatureFiles {
   readonly requireSigned: boolean;
 }
 
-/** The signature of an installed module, with the keys trusted now: who signed it; undefined: nobody, where that is allowed. */
+/** The signature of an installed module, with the keys trusted now: its signer, or undefined where no signature is allowed. */
 export function checkStoredSignature(
   { folder, owner, trustedKeysFolder, requireSigned }: SignatureFiles,
   { signatureSha256 }: Pick<ModuleEntry, "signatureSha256">,

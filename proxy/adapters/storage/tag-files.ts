@@ -1,5 +1,5 @@
-// The tag files in the key folder, by which the platform's tools see without a question how provisioning ended. They speak of this start
-// of the agent alone: what an earlier one left is taken away before anything else happens.
+// The tag files in the key folder, from which the platform's tools read how provisioning ended. They describe this start
+// of the agent alone: those of an earlier one are removed before anything else happens.
 
 import { rmSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
 // The keys whose signatures on modules count: every `*.pub` file in one folder, each a public key as minisign(1) writes it. Only root
-// may be able to have put one there. A file that is doubtful is no key, and is told; the others still count.
+// may be able to have put one there. An unsafe or invalid file is ignored and reported; the others still count.
 
 import { MAX_KEY_FILE_BYTES, parsePublicKey, type TrustedKey } from "../../core/modules/minisign.ts";
 import { decodeText } from "../../core/text/decode-text.ts";
@@ -36,5 +36,5 @@ export function readTrustedKeys(folder: string, owner: number): TrustedKeys {
   return { keys, troubles };
 }
 
-/** For where no signature is asked for, so that no key needs to be read. */
+/** For where no signature is required, so that no key needs to be read. */
 export const NO_KEYS: TrustedKeys = { keys: [], troubles: [] };

@@ -1,9 +1,9 @@
-// Tells when a file of a folder was put in place. A hint and no more: events can be lost, so whoever listens looks by itself as well.
+// Reports when a file of a folder was put in place. A hint only: events can be lost, so listeners also check by themselves.
 
 import { type FSWatcher, statSync, watch } from "node:fs";
 
 export interface FolderWatch extends Disposable {
-  /** Looks whether the watched folder is still the one at that path, and watches the one that is. Cheap. */
+  /** Checks whether the watched folder is still the one at that path, and watches the one that is. Cheap. */
   renew(): void;
 }
 
@@ -30,7 +30,7 @@ export function watchFolder(folder: string, fileName: string, onChange: () => vo
       watcher.on("error", close);
       watched = now;
     } catch {
-      // Too many watches on this machine, or the folder went away: the listener's own looks must do.
+      // Too many watches on this machine, or the folder went away: the listener's own checks must do.
       close();
     }
   }

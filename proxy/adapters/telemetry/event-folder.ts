@@ -1,5 +1,5 @@
-// The folder of event files: events that found no room in memory wait there, and extensions put theirs into it. Only root may be able to
-// have written what is read; a file is removed once it was read, good or bad. Everything happens in the background.
+// The folder of event files: events that overflow memory wait there, and extensions put theirs into it. Only root may be able to
+// have written what is read; a file is removed once it was read, valid or not. Everything happens in the background.
 
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
@@ -29,7 +29,7 @@ export interface TakenEvents {
 }
 
 const NAMES: Readonly<Record<EventFileKind, RegExp>> = { kept: /^[0-9]{1,30}\.json$/, extension: /^extension_[0-9]{1,30}\.json$/ };
-/** Looked at each time; nobody but root can put more there. */
+/** Read each time; only root can put more there. */
 const MAX_ENTRIES = 10_000;
 const MAX_FILES_AT_ONCE = 100;
 const FILE_MODE = 0o640;

@@ -1,4 +1,4 @@
-// What telemetry tells about the machine: read once, from the system.
+// Machine facts for telemetry: read once, from the system.
 
 import { readFileSync } from "node:fs";
 import { arch, availableParallelism, totalmem } from "node:os";

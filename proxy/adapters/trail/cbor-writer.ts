@@ -1,5 +1,5 @@
-// Writes CBOR straight into one piece of memory, which the next record uses again: no value and no garbage in between. Knows the few
-// kinds that records of the trail are made of; cbor-x reads what comes of it.
+// Writes CBOR directly into one buffer, which the next record reuses: no intermediate values, no garbage. Supports only the
+// kinds that records of the trail need; cbor-x reads the result.
 
 /** The memory is used up: the caller makes the record shorter. */
 export class OutOfRoom extends Error {}

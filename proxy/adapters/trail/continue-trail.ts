@@ -1,5 +1,5 @@
 // Finds the end of the trail when the agent starts. A segment whose end was torn (power lost, disk full, killed) is cut back to its
-// last whole record, the torn bytes are kept beside it, and the next segment says so. Nothing that is there is ever rewritten.
+// last whole record, the torn bytes are kept in a file next to it, and the next segment records that. Existing data is never rewritten.
 
 import { createHash } from "node:crypto";
 import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, openSync, renameSync, writeSync } from "node:fs";
@@ -85,7 +85,7 @@ function findEnd(bytes: Uint8Array): SegmentEnd {
     : { kind: rest, offset: end, lastHash, sequence };
 }
 
-/** For a segment whose last frame is not intact: everything is looked at. Sequences behind the damage are not given out again. */
+/** For a segment whose last frame is not intact: everything is read. Sequences after the damage are not used again. */
 function lastIntact(bytes: Uint8Array): SegmentEnd {
   let found: { readonly offset: number; readonly lastHash: Uint8Array; readonly sequence: number } | undefined;
   let behind = 0;
@@ -114,7 +114,7 @@ function describeRest(bytes: Uint8Array, offset: number, segment: number, kind: 
   return { kind, segment, offset, bytes: rest.length, sha256: createHash("sha256").update(rest).digest("hex") };
 }
 
-/** The torn bytes are safe beside the segment before the segment loses them. */
+/** The torn bytes are safe in their own file before the segment loses them. */
 function setAside(folder: string, number: number, descriptor: number, bytes: Uint8Array, offset: number): void {
   if (offset === 0) {
     renameSync(segmentPath(folder, number), tornPath(folder, number));

@@ -1,5 +1,5 @@
-// Decisions that wait to be written, encoded already: bytes one behind the other in one piece of memory, so that a decision leaves no
-// objects behind that live until the disk has it. Bounded in number and bytes.
+// Decisions that wait to be written, already encoded: bytes in sequence in one buffer, so that a decision leaves no
+// objects that live until it is on disk. Bounded in number and bytes.
 
 export class DecisionQueue {
   readonly #memory: Buffer;

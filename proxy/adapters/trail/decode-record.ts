@@ -1,4 +1,4 @@
-// Reads what encode-record.ts wrote, from bytes that may be anybody's: undefined for everything that is no record of ours, never an
+// Reads what encode-record.ts wrote, from untrusted bytes: undefined for everything that is no record of ours, never an
 // exception.
 
 import { Decoder } from "cbor-x/index-no-eval";

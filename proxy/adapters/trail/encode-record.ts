@@ -22,7 +22,7 @@ const encoder: { encode(value: unknown, mode: number): Uint8Array } = new Encode
   tagUint8Array: false,
   mapsAsObjects: true,
 });
-/** A connection's caller asks many times: its bytes are made once. */
+/** A connection's caller sends many requests: its bytes are made once. */
 const callerBytes = new WeakMap<Caller, Uint8Array>();
 
 /** Longer texts are cut when the whole does not fit. Together they stay far below the limit. */
@@ -106,7 +106,7 @@ function writeDecision(timeMs: number, decision: TrailDecision, caller: Uint8Arr
   return writer.end();
 }
 
-/** Programs ask the same few things again and again: the bytes of their requests are made once. */
+/** Programs repeat the same few requests: their bytes are made once. */
 const knownRequests = new Map<string, Uint8Array>();
 const MAX_KNOWN = 64;
 const MAX_KNOWN_CHARACTERS = 512;

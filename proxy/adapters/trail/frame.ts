@@ -1,5 +1,5 @@
-// The bytes of a segment of the decision trail: a header that names the hash before it, then frames. A frame is its payload's length,
-// the same inverted (so that a damaged length is not taken for a torn end), the payload and the hash that binds it to all before.
+// The bytes of a segment of the decision trail: a header with the previous hash, then frames. A frame is its payload's length,
+// the same inverted (so that a damaged length is not taken for a torn end), the payload and the hash that chains it to all before.
 
 export const SEGMENT_MAGIC = Buffer.from("APATRL1\n", "latin1");
 export const HASH_BYTES = 32;
@@ -54,7 +54,7 @@ export function readFrame(bytes: Uint8Array, at: number): FrameReading {
   return { kind: "frame", payload: bytes.subarray(at + LENGTH_BYTES, end), end: end + HASH_BYTES, intact };
 }
 
-/** Jumps over whole frames without looking at their hashes; the offset where the last one ends. */
+/** Skips whole frames without checking their hashes; the offset where the last one ends. */
 export function skipFrames(bytes: Uint8Array): { readonly lastStart: number | undefined; readonly end: number } {
   let at = HEADER_BYTES;
   let lastStart: number | undefined;

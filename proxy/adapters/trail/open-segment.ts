@@ -1,4 +1,4 @@
-// Makes a segment of the decision trail: header, and the head record that says which older segments are still there.
+// Creates a segment of the decision trail: header, and the head record that names the oldest segment kept.
 
 import { closeSync, fsync, openSync, rmSync, writeSync } from "node:fs";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -26,7 +26,7 @@ export function makeSegment(
   const end = writeFrame(bytes, writeHeader(bytes, previousHash), payload);
   let descriptor: number | undefined;
   try {
-    // "x": what somebody placed there is neither followed nor written over.
+    // "x": what another user placed there is neither followed nor overwritten.
     descriptor = openSync(path, "wx+", 0o600);
     for (let at = 0; at < end; ) at += writeSync(descriptor, bytes, at, end - at, at);
     return ok({ segment: { descriptor, number: head.segment, bytes: end }, hash: bytes.slice(end - HASH_BYTES, end) });

@@ -1,4 +1,4 @@
-// Reads one segment of the decision trail and judges each of its frames. Bytes may be anybody's: nothing here throws for what they
+// Reads one segment of the decision trail and verifies each of its frames. Bytes are untrusted: nothing here throws for what they
 // hold, and no more is read than the file is long, within a limit.
 
 import { closeSync, constants } from "node:fs";

@@ -1,5 +1,5 @@
 // The folder of the decision trail: which segments there are, making the next one, removing the oldest. Root's alone: a folder or file
-// that somebody else could have written to is not used.
+// that another user could have written to is not used.
 
 import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -25,7 +25,7 @@ export function tornPath(folder: string, number: number): string {
   return join(folder, `segment-${String(number).padStart(10, "0")}.torn`);
 }
 
-/** Makes the folder with mode 0700 when it is missing, and refuses one that somebody else owns. */
+/** Makes the folder with mode 0700 when it is missing, and refuses one that another user owns. */
 export function claimFolder(folder: string): Result<void, string> {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -65,7 +65,7 @@ export async function removeSegment(folder: string, number: number): Promise<voi
   }
 }
 
-/** Opens a file of the trail, a link or somebody else's file never; `O_RDONLY` or `O_RDWR`. */
+/** Opens a file of the trail, never a link or another user's file; `O_RDONLY` or `O_RDWR`. */
 export function openSegment(path: string, flags: number): Result<{ readonly descriptor: number; readonly size: number }, string> {
   let descriptor: number | undefined;
   try {

@@ -1,6 +1,6 @@
-// Writes the decision trail beside the requests: a decision is queued and costs its request no more than that; batches are encoded,
-// chained and written from a timer that runs only while there is something. What cannot be written is counted, told, and becomes a
-// record of its own when writing works again. Nothing here waits for a disk on the way of a request.
+// Writes the decision trail asynchronously: a decision is queued and costs its request no more than that; batches are encoded,
+// chained and written from a timer that runs only while there is something. What cannot be written is counted, logged, and becomes a
+// record of its own when writing works again. No request waits for the disk.
 
 import { closeSync, ftruncateSync, write as writeFile } from "node:fs";
 import { describeError } from "../../core/thrown.ts";
@@ -20,7 +20,7 @@ export interface TrailOptions {
   readonly totalBytes: number;
   readonly version: string;
   readonly nowMs: () => number;
-  /** Writing fails from now on, or works again; told at each change only. */
+  /** Writing fails from now on, or works again; called at each change only. */
   readonly onFailing: (message: string) => void;
   readonly onRestored: (lost: number) => void;
   readonly onRecovery: (recovery: Recovery) => void;
@@ -175,7 +175,7 @@ export class TrailWriter {
     }
   }
 
-  /** A segment with room for a batch, or false and told why not. */
+  /** A segment with room for a batch, or false after the reason was reported. */
   #makeRoom(): boolean {
     const { folder, segmentBytes } = this.#options;
     if (this.#segment === undefined) return this.#open(folder);
@@ -329,7 +329,7 @@ export class TrailWriter {
     for (const waiter of this.#waiters.splice(0)) waiter();
   }
 
-  /** Writing fails: nobody waits for it, and it is tried again after a while. */
+  /** Writing fails: no request waits for it, and it is retried after a while. */
   #rest(): void {
     for (const waiter of this.#waiters.splice(0)) waiter();
     this.#schedule(this.#retryMs);

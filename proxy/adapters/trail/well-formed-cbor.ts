@@ -1,5 +1,5 @@
-// Looks at CBOR before a decoder does: one item, whole, nothing behind it, shallow, and no lengths beyond the bytes that are there.
-// Bytes of a trail may be anybody's; after this look decoding them takes no more time and memory than they are long.
+// Checks CBOR before a decoder reads it: one item, whole, nothing behind it, shallow, and no lengths beyond the bytes that are there.
+// Bytes of a trail are untrusted; after this check decoding takes no more time and memory than they are long.
 
 const MAX_DEPTH = 6;
 

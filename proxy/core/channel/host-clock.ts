@@ -20,7 +20,7 @@ export function parseHttpDate(text: string | undefined): number | undefined {
   return Number.isNaN(time) || new Date(time).toUTCString() !== text ? undefined : time;
 }
 
-/** Now on the host's clock; the local clock until the host has told its time. Milliseconds since 1970. */
+/** Now on the host's clock; on the local clock until the host's time is known. Milliseconds since 1970. */
 export function hostNowMs(clock: HostClock | undefined, localMs: number, monotonicMs: number): number {
   return clock === undefined ? localMs : clock.hostMs + (monotonicMs - clock.monotonicMs);
 }

@@ -1,4 +1,4 @@
-// What the host says about the secure channel: which endpoints it guards, in which mode, under which rules, with which key.
+// The host's status of the secure channel: which endpoints it protects, in which mode, under which rules, with which key.
 // A status that cannot be read wholly is refused and changes nothing; unknown words are errors, never "disabled".
 
 import { ENDPOINTS, type Endpoint } from "../request/endpoint.ts";
@@ -86,7 +86,7 @@ export function parseKeyStatus(text: string): Result<KeyStatus, StatusError> {
   }
   if (version === "2.0") {
     if (enabled === undefined) return err({ pointer: "/secureChannelEnabled", found: "nothing", want: "true or false (version 2.0)" });
-    // A disabled channel guards nothing, whatever rules come with it.
+    // A disabled channel protects nothing, whatever rules come with it.
     if (!enabled || items === undefined) return ok({ ...key, enabled: false, stateText: "disabled", orders: perEndpoint(() => DISABLED) });
     const orders = perEndpoint((endpoint): EndpointOrder => {
       const from = endpoint === "hostga" && items.hostga === undefined ? "wireserver" : endpoint;
@@ -118,7 +118,7 @@ export function perEndpoint<Value>(make: (endpoint: Endpoint) => Value): Readonl
 /** What was found, for an error text that reaches status, log and boot tools: the kind, and only short texts quoted. */
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
-  // Words that a status may hold are short; anything longer may be meant for nobody's eyes.
+  // Words that a status may hold are short; a longer text may be a secret.
   if (typeof value === "string") return value.length > 40 ? `a text of ${value.length} characters` : JSON.stringify(value);
   if (typeof value === "number" || typeof value === "boolean" || value === null) return String(value);
   return Array.isArray(value) ? "an array" : "an object";

@@ -33,7 +33,7 @@ export interface Family {
 
 export const EXPOSITION_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Help and type are told for every family, also when it has no sample now. */
+/** Writes help and type of every family, also when it has no sample now. */
 export function renderExposition(families: readonly Family[]): string {
   const lines: string[] = [];
   for (const { metric, samples } of families) {
@@ -69,7 +69,7 @@ function renderLabels(labels: Labels): string {
   return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
 }
 
-/** A control character would be taken as it is by the format, and end up in somebody's terminal. */
+/** The format would pass a control character on, to a terminal for example. */
 function escapeLabel(value: string): string {
   return value
     .replaceAll("\\", "\\\\")

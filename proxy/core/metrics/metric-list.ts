@@ -1,4 +1,4 @@
-// Every metric of the agent: name, type and help. docs/operations.md has the same list for people, and a test holds the two together.
+// Every metric of the agent: name, type and help. docs/operations.md has the same list, and a test compares the two.
 // Labels never name users, programs, paths or processes.
 
 import type { Metric } from "./exposition.ts";

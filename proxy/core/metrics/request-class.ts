@@ -1,10 +1,10 @@
-// The few words that a request's many reasons come down to in metrics. docs/operations.md lists both.
+// Classes of request reasons for metrics: few words for many reasons. docs/operations.md lists both.
 
 /** What became of a request. `would-deny`: the rules deny, and audit mode let it pass. */
 export const DECISIONS = ["allowed", "would-deny", "denied", "failed"] as const;
 export type Decision = (typeof DECISIONS)[number];
 
-/** What decided, or failed. A reason in somebody else's words is a module's. */
+/** What decided, or failed. A reason that is none of the agent's own words is a module's. */
 export const REQUEST_CLASSES = [
   "rules",
   "no-rules",

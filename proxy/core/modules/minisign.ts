@@ -1,12 +1,12 @@
 // Signatures in the format of minisign(1): reads public keys and signature files, and verifies one against the other. Ed25519 over
 // the file itself (`Ed`, the old form) or over its BLAKE2b-512 (`ED`), and a second signature over the trusted comment. What is not
-// exactly in the format is refused; untrusted comments are passed over and never shown.
+// exactly in the format is refused; untrusted comments are skipped and never shown.
 
 import { createHash, createPublicKey, verify } from "node:crypto";
 import { err, ok, type Result } from "../result.ts";
 
 export interface TrustedKey {
-  /** 16 upper-case hex digits, as minisign prints it. Anybody can make a key with a given id: it only tells which key to try. */
+  /** 16 upper-case hex digits, as minisign prints it. Any key can be made with a given id: it only selects the key to try. */
   readonly id: string;
   /** 32 bytes. */
   readonly bytes: Uint8Array;

@@ -1,5 +1,5 @@
-// What one call into a module may use up: defaults, hard limits, and how budgets are read from config, command line and index.
-// A budget outside its limits is an error and never cut to fit.
+// Limits of one call into a module: defaults, hard limits, and how budgets are read from config, command line and index.
+// A budget outside its limits is an error and never adjusted.
 
 import { err, ok, type Result } from "../result.ts";
 import { isObject } from "../text/json-text.ts";
@@ -13,14 +13,14 @@ interface Limits {
   readonly multipleOf: number;
 }
 
-/** Nobody gets past these, whatever the config says. The longest reason is the policy world's own limit. */
+/** Upper bounds, whatever the config has. The longest reason is the policy world's own limit. */
 export const BUDGET_LIMITS: Readonly<Record<keyof ModuleBudgets, Limits>> = {
   fuel: { least: 10_000, most: 1_000_000_000, multipleOf: 1 },
   memoryBytes: { least: MEMORY_PAGE_BYTES, most: 256 * 1024 * 1024, multipleOf: MEMORY_PAGE_BYTES },
   reasonBytes: { least: 1, most: 256, multipleOf: 1 },
 };
 
-/** Budgets before the component is seen: fuel that nobody chose is a matter of its kind. */
+/** Budgets before the component is read: a fuel budget that was not set depends on its kind. */
 export interface ChosenBudgets extends Omit<ModuleBudgets, "fuel"> {
   readonly fuel: number | undefined;
 }

@@ -6,20 +6,20 @@ import type { Endpoint } from "../request/endpoint.ts";
 export interface ModuleBudgets {
   /** Units of work for one call, over all core modules of the component together; a checkpoint costs its longest path. */
   readonly fuel: number;
-  /** Of each linear memory; growing beyond it fails as the module asks for it. A multiple of 64 KiB. */
+  /** Of each linear memory; growing beyond it fails in the module's grow instruction. A multiple of 64 KiB. */
   readonly memoryBytes: number;
   /** Longer reasons count as a failure. */
   readonly reasonBytes: number;
 }
 
-/** One module. The order of entries in the index is the order in which modules are asked. */
+/** One module. The order of entries in the index is the order of evaluation. */
 export interface ModuleEntry {
   /** `[a-z0-9]` then up to 62 of `[a-z0-9-]`: the operator's word for it, in logs and metrics. */
   readonly name: string;
   readonly enabled: boolean;
   /** Its denies are recorded and not applied. */
   readonly audit: boolean;
-  /** Where it is asked; never empty. */
+  /** Endpoints it is evaluated for; never empty. */
   readonly endpoints: readonly Endpoint[];
   /** Lower-case names of the request headers that it may see. */
   readonly headers: readonly string[];

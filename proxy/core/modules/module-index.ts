@@ -1,5 +1,5 @@
-// The list of installed modules as its file says it: read strictly, because it decides about access, and rendered. One file in,
-// one list out; a list with anything unknown, missing or doubtful in it is refused whole.
+// The list of installed modules: parsed strictly from its file, because it decides about access, and rendered. One file in,
+// one list out; a list with anything unknown, missing or invalid in it is refused whole.
 
 import { ENDPOINTS, type Endpoint } from "../request/endpoint.ts";
 import { err, ok, type Result } from "../result.ts";
@@ -12,7 +12,7 @@ export const MAX_INDEX_BYTES = 1024 * 1024;
 export const MAX_MODULES = 64;
 export const MAX_MODULE_HEADERS = 32;
 export const MAX_COMPONENT_BYTES = 16 * 1024 * 1024;
-/** Metering makes a component larger: by half at most for what compilers write, by more for what somebody writes to be nasty. */
+/** Metering makes a component larger: by half at most for compiled sources, by more for a component made to be hostile. */
 export const MAX_PREPARED_BYTES = 64 * 1024 * 1024;
 export const MAX_SETTINGS_BYTES = 1024 * 1024;
 

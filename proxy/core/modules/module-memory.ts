@@ -1,5 +1,5 @@
-// What all installed modules may take of the daemon's memory together: of the engine's compiler, and as linear memory. Each module has limits of
-// its own; these keep many of them below what the service may use.
+// Limits on the memory of all installed modules together: of the engine's compiler, and as linear memory. Each module has limits of
+// its own; these keep many of them below the service's limit.
 
 import { err, ok, type Result } from "../result.ts";
 import type { ModuleBudgets } from "./module-entry.ts";

@@ -1,5 +1,5 @@
-// Whether a module's signature, or the lack of one, is good enough. The same question when a module is installed and every time it
-// is loaded, with the keys that are trusted at that time.
+// Whether a module's signature, or the lack of one, is acceptable. The same check when a module is installed and at every load,
+// with the keys that are trusted at that time.
 
 import { err, ok, type Result } from "../result.ts";
 import { decodeText } from "../text/decode-text.ts";

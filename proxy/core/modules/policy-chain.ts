@@ -1,5 +1,5 @@
-// How rules and modules come to one verdict. The rules are asked first, then the modules of the endpoint in their order. A deny is
-// final, whoever says it; an allow of a module lifts nothing; abstaining leaves things as they are. So modules only narrow.
+// How rules and modules come to one verdict. The rules decide first, then the modules of the endpoint in their order. A deny of any of
+// them is final; neither allow nor abstain of a module overrides it. So modules only narrow.
 
 import { perEndpoint } from "../channel/key-status.ts";
 import type { Claims } from "../request/caller.ts";
@@ -11,13 +11,13 @@ import type { ModuleOutcome } from "./module-entry.ts";
 import type { PolicyAnswer, PolicyQuestion } from "./policy-question.ts";
 import { selectHeaders } from "./seen-headers.ts";
 
-/** What came of asking one module. A failure is a deny with reason `policy-failed`. */
+/** Result of calling one module. A failure is a deny with reason `policy-failed`. */
 export interface ModuleReply {
   readonly answer: PolicyAnswer;
   readonly failed: boolean;
 }
 
-/** A module in force. Asking it never throws. */
+/** An active module. Calling it never throws. */
 export interface ModuleInForce {
   readonly name: string;
   /** Its denies are recorded and not applied. */
@@ -29,7 +29,7 @@ export interface ModuleInForce {
   ask(question: PolicyQuestion): ModuleReply;
 }
 
-/** The modules of each endpoint, in the order in which they are asked. Replaced whole, never edited. */
+/** The modules of each endpoint, in order of evaluation. Replaced whole, never edited. */
 export type ModuleSet = Readonly<Record<Endpoint, readonly ModuleInForce[]>>;
 
 const NONE: readonly never[] = [];
@@ -52,8 +52,8 @@ export interface ChainResult {
 }
 
 /**
- * Asks the modules, beginning from what the rules say.
- * @param askAll - go on after a deny, so that each module is heard: for endpoints whose denies are not applied
+ * Calls the modules in order, starting from the rules' verdict.
+ * @param askAll - continue after a deny, so that each module's answer is recorded: for endpoints whose denies are not applied
  */
 export function judgeModules(rules: Verdict, modules: readonly ModuleInForce[], facts: RequestFacts, askAll: boolean): ChainResult {
   let verdict = rules;
@@ -73,7 +73,7 @@ export function judgeModules(rules: Verdict, modules: readonly ModuleInForce[], 
   return { verdict, outcomes };
 }
 
-/** A module's own words stand beside the reason, never in its place: they could be those of the rules. */
+/** A module's own words are kept apart from the reason and never replace it: they could be those of the rules. */
 function verdictOf(module: ModuleInForce, answer: PolicyAnswer, failed: boolean, rules: Verdict): Verdict {
   const denied = failed ? { reason: "policy-failed" } : { reason: "module-denied" };
   return {

@@ -1,4 +1,4 @@
-// What a policy component of world `policy` is asked and what it may answer, as plain values. The limits are those of
+// Input and answer of a policy component of world `policy`, as plain values. The limits are those of
 // policy-wasm/wit/policy.wit: an answer beyond them is a failure of the component, never cut to fit.
 
 import type { Claims } from "../request/caller.ts";
@@ -23,10 +23,10 @@ export interface PolicyQuestion {
   readonly request: CanonicalRequest;
   readonly claims: Claims;
   readonly headers: readonly SeenHeader[];
-  /** Whole seconds; 0: not told. */
+  /** Whole seconds; 0: not provided. */
   readonly uptimeSeconds: number;
   readonly unixSeconds: number;
-  /** What the policies asked before came to together; undefined for the first. */
+  /** Verdict of the policies before this one; undefined for the first. */
   readonly soFar: PolicyAnswer | undefined;
 }
 

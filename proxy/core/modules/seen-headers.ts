@@ -1,5 +1,5 @@
 // Which header fields of a request a module sees: those that the operator named for it, as text. A field whose bytes are not UTF-8
-// is left out, never guessed at.
+// is left out, never converted.
 
 import type { HeaderField } from "../request/http-message.ts";
 import type { SeenHeader } from "./policy-question.ts";

@@ -1,8 +1,8 @@
-// How much of the daemon's one thread a module may take by failing or by being slow. A call may run to the end of its budget, and a
-// fresh instance costs time as well: a caller who can bring that about could slow down everybody. So such time is charged to the user who
-// asked, and to the module as a whole; whoever is in debt is denied without asking until the debt is small enough again.
+// Token buckets for the time that a module may take from the daemon's one thread by failing or by being slow. A call may run to the end of
+// its budget, and a fresh instance costs time too: a caller that provokes this could slow down all others. So the time is charged to the
+// calling user, and to the module as a whole; while a bucket is overdrawn the call is denied without running.
 
-/** A debt that shrinks as time goes by. */
+/** How far a bucket is drawn down; it refills as time passes. */
 interface Debt {
   readonly ms: number;
   readonly atMs: number;
@@ -21,20 +21,20 @@ export interface Allowance {
 export const FOR_FAILURES: Allowance = { userBurstMs: 30, userShare: 0.003, totalBurstMs: 60, totalShare: 0.004 };
 /** More, because a compiler at work or a busy machine makes good calls slow now and then; the pauses keep them apart. */
 export const FOR_ANSWERS: Allowance = { userBurstMs: 30, userShare: 0.05, totalBurstMs: 60, totalShare: 0.1 };
-/** After a charge, users in debt wait so many times as long: others' requests get in between, also while a burst lasts. */
+/** After a charge, charged users are paused for so many times its length: other users' requests run in between, also during a burst. */
 export const PAUSE = 9;
-/** As long as all debts are not more than this, nobody waits: one request that failed does not spoil the next. */
+/** Below this total no user is paused: one failed request does not delay the next. */
 export const PAUSE_FROM_MS = 15;
-/** So many users in debt are an attack by more than one: then those who owe nothing wait, too, or each of a hundred would get a call. */
+/** So many charged users are an attack by several: then users without charges are paused too, or each of a hundred would get a call. */
 export const CROWD = 4;
 const MAX_USERS = 64;
 const ROOT = 0;
 
-/** Shorter calls are nobody's debt. */
+/** Shorter calls are not charged. */
 const SLOW_MS = 1.5;
 /**
- * What a unit takes of nearly all code. Loads from all over a memory that no near cache holds take several times as long, but so do calls
- * while other processes have the processor, and nobody must pay for those.
+ * Upper bound of a unit's time in nearly all code. Loads all over a memory that no near cache holds take several times as long, but so do
+ * calls while other processes use the processor, and no user must be charged for those.
  */
 const MOST_MS_PER_UNIT = 1.6e-6;
 
@@ -57,7 +57,7 @@ export class TimeAllowance {
 
   /** @returns false: the module must not be called for this user now; the answer is a deny */
   mayAsk(userId: number, nowMs: number): boolean {
-    // Nobody was charged lately: the case of nearly every request.
+    // No recent charges: the case of nearly every request.
     if (this.#users.size === 0) return true;
     const { userBurstMs, userShare, totalBurstMs, totalShare } = this.#allowance;
     const debt = this.#users.get(userId);
@@ -87,7 +87,7 @@ export class TimeAllowance {
     return this.#users.size;
   }
 
-  /** Beyond the limit the smallest debt is forgiven: the total still counts it. */
+  /** Beyond the limit the smallest entry is dropped: the total still counts it. */
   #makeRoom(nowMs: number): void {
     let smallest: { readonly userId: number; readonly ms: number } | undefined;
     for (const [userId, debt] of this.#users) {

@@ -1,4 +1,4 @@
-// Refusals that no rule and no mode can lift. They come before the policy, so audit mode never softens them.
+// Refusals that no rule and no mode can override. They come before the policy, so audit mode never forwards them.
 
 import { ENDPOINT_FACTS, type Endpoint, isExemptFromSignature } from "./endpoint.ts";
 

@@ -1,5 +1,5 @@
-// Who asked. The kernel pins the facts in an AuditRecord at connect time; Claims are what we assert from them.
-// An unknown claim is undefined and matches no rule selector: doubt means deny.
+// Identity of the caller. The kernel pins the facts in an AuditRecord at connect time; Claims are what we assert from them.
+// An unknown claim is undefined and matches no rule selector: the decision fails closed.
 
 import type { Endpoint } from "./endpoint.ts";
 
@@ -52,7 +52,7 @@ export interface Claims {
   readonly cgroupId: bigint;
   /** Path of that cgroup below the root of the hierarchy, `/` for the root, proven to be the one with this id; undefined when unproven. */
   readonly cgroupPath?: string | undefined;
-  /** Lower-case hex SHA-256 of the running executable's content; undefined when nobody asked for it or it could not be read. */
+  /** Lower-case hex SHA-256 of the running executable's content; undefined when not needed or unreadable. */
   readonly executableSha256?: string | undefined;
   readonly clientAddress: string;
   readonly clientPort: number;

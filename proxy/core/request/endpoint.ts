@@ -1,4 +1,4 @@
-// The guarded host services. The endpoint of a request is where its connect(2) went, never what its URL or Host header says.
+// The protected host services. The endpoint of a request is the destination of its connect(2), never what its URL or Host header says.
 
 export const ENDPOINTS = ["wireserver", "hostga", "imds"] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
@@ -9,7 +9,7 @@ export interface EndpointFacts {
   /** Dotted IPv4 address. */
   readonly address: string;
   readonly port: number;
-  /** Only callers that are root may ask, in every mode and whatever the rules say. */
+  /** Only root callers are served, in every mode and whatever the rules say. */
   readonly rootOnly: boolean;
   /** Bodies are buffered to be signed; a longer one is answered 413. Bytes. */
   readonly maxSignedBodyBytes: number;

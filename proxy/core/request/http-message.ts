@@ -17,7 +17,7 @@ export interface RequestHead {
   /** In the order received, repeated names kept. */
   readonly headers: readonly HeaderField[];
   readonly framing: BodyFraming;
-  /** The client asked for `Connection: close`, or speaks 1.0 without keep-alive. */
+  /** The client sent `Connection: close`, or speaks 1.0 without keep-alive. */
   readonly closeAfter: boolean;
   readonly expectsContinue: boolean;
   readonly host: string | undefined;

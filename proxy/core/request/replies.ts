@@ -1,5 +1,5 @@
 // Answers the agent makes itself. Codes are chosen by what boot clients do with them: 503 is retried by all of them,
-// 502 and 504 are fatal to some and never sent. The text tells the caller little; the log tells the operator why.
+// 502 and 504 are fatal to some and never sent. The body gives the caller little; the log gives the operator the reason.
 
 import type { HeaderField } from "./http-message.ts";
 
@@ -24,7 +24,7 @@ export function refusal(
   return { status, headers: [JSON_TYPE, ...(options.headers ?? [])], body, close: options.close ?? false };
 }
 
-/** 503 that tells the client when to come back. Seconds are short: the cause is usually over by the next key poll. */
+/** 503 with `Retry-After`. Seconds are short: the cause is usually over by the next key poll. */
 export function unavailable(requestId: string, error: string, retryAfterSeconds: number): LocalReply {
   return refusal(503, requestId, error, { headers: [["Retry-After", String(retryAfterSeconds)]], close: true });
 }

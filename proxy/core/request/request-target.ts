@@ -1,4 +1,4 @@
-// Splits a request target into authority, path and query, and says which guarded endpoint an absolute-form target names.
+// Splits a request target into authority, path and query, and says which endpoint an absolute-form target names.
 // Host spellings (decimal, hex, octal, IPv4-mapped) are folded to one address; names are never resolved.
 
 import { err, ok, type Result } from "../result.ts";
@@ -95,7 +95,7 @@ function parsePort(text: string): Result<number, CanonicalErrorCode> {
 /** Dotted IPv4 when the host is an IPv4 address in any spelling, undefined for names and real IPv6 addresses. */
 function parseHost(host: string): Result<string | undefined, CanonicalErrorCode> {
   if (host.startsWith("[") || host.includes(":")) return parseIpv6(host.replace(/^\[|\]$/g, ""));
-  // By hand: a pattern for dots at the end starts anew at every dot, and a host may be tens of thousands of them.
+  // By hand: a pattern for trailing dots restarts at every dot, and a host may hold tens of thousands of them.
   let end = host.length;
   while (end > 0 && host.charCodeAt(end - 1) === 0x2e) end--;
   const name = host.slice(0, end);
@@ -125,7 +125,7 @@ function parseIpv4Part(part: string): number | undefined {
   return /^[1-9][0-9]{0,9}$/.test(part) ? Number(part) : undefined;
 }
 
-/** Only IPv4-mapped addresses name a guarded endpoint; any other valid IPv6 address is somebody else. */
+/** Only IPv4-mapped addresses name an endpoint; any other valid IPv6 address is another host. */
 function parseIpv6(text: string): Result<string | undefined, CanonicalErrorCode> {
   const groups = expandIpv6(text);
   if (groups === undefined) return err("CANON_HOST");

@@ -1,4 +1,4 @@
-// The policy's answer, and the proof made from it that a request may leave the VM.
+// The policy's answer, and the proof made from it that a request may be forwarded.
 
 import type { RequestLine } from "./canonical-request.ts";
 

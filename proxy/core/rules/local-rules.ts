@@ -1,5 +1,5 @@
 // Local rule files: rules that the VM's owner keeps on the VM, merged with the platform's when the platform's rule id says so.
-// Pure: reads texts, never files. A file that has any fault is refused whole, because half a file could open a door.
+// Pure: reads texts, never files. A file with any fault is refused whole, because half a file could grant access.
 
 import { err, ok, type Result } from "../result.ts";
 import { isObject } from "../text/json-text.ts";
@@ -16,7 +16,7 @@ export const LOCAL_NAME_PREFIX = "LocalFileRules_";
 /** What a rule set's id says besides naming it. */
 export interface RuleSwitch {
   readonly useLocalFileRules: boolean;
-  /** Id in force without a local file: tells whether local files count. */
+  /** Active id without a local file: shows whether local files apply. */
   readonly effectiveId: string;
 }
 

@@ -1,4 +1,4 @@
-// Reading of untrusted rule JSON: every value is asked for by JSON pointer, so that an error can say where and what it found.
+// Reading of untrusted rule JSON: every value is read by JSON pointer, so that an error can name the place and the value found.
 // Only our own members of an object count, never inherited ones; a member that is null counts as absent, as the host means it.
 
 import { err, ok, type Result } from "../result.ts";

@@ -1,5 +1,5 @@
 // The four kinds of parts of an allowlist (privileges, roles, identities, role assignments), read one element at a time.
-// Names are kept as they came and compared with case; what a request is compared with is put into canonical form here.
+// Names are kept as received and compared case-sensitively; what a request is compared with is put into canonical form here.
 
 import { canonicalisePath, decodeQueryComponent, METHODS, type Method, type QueryParameter } from "../request/canonical-request.ts";
 import { ok, type Result } from "../result.ts";
@@ -20,7 +20,7 @@ export const RULE_LIMITS = {
   executableHashes: 32,
 } as const;
 
-/** What may be asked for. Covers every path that begins with these whole segments. */
+/** A path (and query) that callers may request. Covers every path that begins with these whole segments. */
 export interface Privilege {
   readonly name: string;
   /** Canonical; the empty list covers every path. */
@@ -34,7 +34,7 @@ export interface Privilege {
 export const SELECTORS = ["userName", "groupName", "exePath", "processName", "exeSha256", "systemdUnit", "cgroupPath"] as const;
 export type Selector = (typeof SELECTORS)[number];
 
-/** Who may ask. At least one selector is there, and a caller must fit all that are. */
+/** A set of callers. At least one selector is present, and a caller must fit all of them. */
 export interface Identity {
   readonly name: string;
   readonly userName: string | undefined;
@@ -125,7 +125,7 @@ function parseQueryParameters(at: Located): Result<readonly QueryParameter[], Ru
   return ok([...values].map(([name, value]) => ({ name, value })));
 }
 
-/** Reads one identity. Without a selector it would be everybody; with an empty one, whoever we know nothing about. */
+/** Reads one identity. Without a selector it would match everyone; with an empty one, callers with unknown fields. */
 export function parseIdentity(at: Located): Result<Identity, RuleError> {
   const object = readObject(at);
   if (!object.ok) return object;

@@ -1,5 +1,5 @@
-// The texts that an identity may select callers by, each in the one form that claims are compared with. A selector that no
-// caller could ever fit, or that every caller would, is refused: its author meant something else.
+// The texts that an identity may select callers by, each in the one form that claims are compared with. A selector that
+// fits no caller, or every caller, is refused: its author meant something else.
 
 import { ok, type Result } from "../result.ts";
 import { type Located, type RuleError, readArray, readOptionalString, readString, refuse } from "./rule-json.ts";

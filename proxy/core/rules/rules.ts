@@ -1,6 +1,6 @@
 // A rule set: an endpoint's allowlist as the platform sends it, parsed into a form that cannot be wrong.
-// Security settings never fall back to the open choice: an unknown word, a missing section, a path without one clear reading
-// refuse the whole rule set. Dangling names are the platform's business: they grant nothing and leave a warning.
+// Security settings never fall back to the open choice: an unknown word, a missing section or an ambiguous path
+// refuses the whole rule set. Undefined names are the platform's concern: they grant nothing and leave a warning.
 
 import { MODES, type Mode, parseMode } from "../request/verdict.ts";
 import { ok, type Result } from "../result.ts";
@@ -23,7 +23,7 @@ export { type Identity, type Privilege, RULE_LIMITS } from "./rule-parts.ts";
 export const DEFAULT_ACCESSES = ["allow", "deny"] as const;
 export type DefaultAccess = (typeof DEFAULT_ACCESSES)[number];
 
-/** A bundle of privileges and everyone who holds it: whoever is one of the identities is granted each of the privileges. */
+/** A bundle of privileges and its holders: each identity listed is granted each of the privileges. */
 export interface Role {
   readonly name: string;
   /** Indices into {@link RuleSet.privileges}, each once. */
@@ -96,7 +96,7 @@ function readWord<Word extends string>(
   return word === undefined ? refuse("unknown-word", at, words.map((known) => JSON.stringify(known)).join(" or ")) : ok(word);
 }
 
-/** Whether the rule set's answers may depend on the content of executables, so that somebody must work out their hashes. */
+/** Whether the rule set's answers may depend on the content of executables, so that their hashes are needed. */
 export function usesExecutableHashes(rules: RuleSet): boolean {
   return rules.identities.some(({ exeSha256 }) => exeSha256 !== undefined);
 }
@@ -124,8 +124,8 @@ function parseRules(at: Located): Result<Rules, RuleError> {
 }
 
 /**
- * Replaces names by indices. Of things with one name the last one counts, as the reference agent has it; an earlier privilege
- * stays in the list with nobody assigned, so that its path does not lose its protection.
+ * Replaces names by indices. Of several with one name the last one counts, as in the reference agent; an earlier privilege
+ * stays in the list without grants, so that its path does not lose its protection.
  */
 function resolve(
   privileges: readonly Privilege[],

@@ -1,4 +1,4 @@
-// Where the agent and its own commands meet: a Unix socket that only root may place and use. Its default name holds the network
+// Where the agent serves its own commands: a Unix socket that only root may place and use. Its default name holds the network
 // namespace, so that agents of several namespaces that share /run stay apart, and a command finds the agent of its own namespace.
 
 const FOLDER = "/run/azure-proxy-agent";
@@ -16,7 +16,7 @@ export function parseNamespaceLink(link: string): string | undefined {
 
 /**
  * @param configured - the config's `controlSocket`; undefined when it has none
- * @param namespace - inode of the network namespace; undefined when /proc does not tell
+ * @param namespace - inode of the network namespace; undefined when /proc does not provide it
  * @returns path of the socket, or undefined when there is none
  */
 export function controlSocketPath(configured: string | undefined, namespace: string | undefined): string | undefined {
@@ -25,8 +25,8 @@ export function controlSocketPath(configured: string | undefined, namespace: str
 }
 
 /**
- * The one key of the config that `--status` needs. A config that is broken elsewhere must not keep it from looking where the agent,
- * which was started with a good one, is found by default.
+ * The one key of the config that `--status` needs. A config that is broken elsewhere must not keep it from using the default place,
+ * where an agent started with a good config listens.
  */
 export function readControlSocketKey(configText: string): string | undefined {
   let json: unknown;

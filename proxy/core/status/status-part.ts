@@ -1,7 +1,7 @@
-// How a part of the agent (telemetry, audit trail, kernel checks, policy modules, …) speaks in the status: a member of `agentDetails`
-// under its own name, and a word about its health. The status reporter asks all parts each time a status is made.
+// How a part of the agent (telemetry, audit trail, kernel checks, policy modules, …) reports in the status: a member of `agentDetails`
+// under its own name, and its health. The status reporter queries all parts each time a status is made.
 
-/** `failed`: the agent does not do what it promises, the whole status is `ERROR`. `degraded`: it does, but something beside it does not work. */
+/** `failed`: the agent does not do what it promises, the whole status is `ERROR`. `degraded`: it does, but a secondary function fails. */
 export type Health = "ok" | "degraded" | "failed";
 
 export interface PartReport {

@@ -1,5 +1,5 @@
 // The aggregate status as its readers know it: status.json and /gpa-aggregated-status. Member names and module states are a
-// contract with the platform's tools; what is ours alone stands under "agentDetails".
+// contract with the platform's tools; our additions are under "agentDetails".
 
 export interface ModuleStatus {
   readonly status: "RUNNING" | "STOPPED" | "UNKNOWN";

@@ -1,6 +1,6 @@
-// Who may hold how many of the listener's connections. Root has a reserve that nobody else can take; all others share the rest by
-// max-min fairness: when it is used up, the user with the most gives way to one with fewer. Decides about numbers alone, never about
-// what a connection may ask.
+// How many of the listener's connections each user may hold. Root has a reserve that no other user can take; all others share the rest by
+// max-min fairness: when it is used up, the user with the most is evicted in favour of one with fewer. Decides about numbers only, never
+// about requests.
 
 export interface ShareLimits {
   /** Connections in all. */
@@ -25,7 +25,7 @@ export interface Held {
 }
 
 export interface ConnectionShares {
-  /** Takes a place. False: the owner has its share, and nobody who has more can give way. */
+  /** Takes a place. False: the owner is at its share, and no larger holder has a connection that can be evicted. */
   admit(owner: Owner, direct: boolean, held: Held): boolean;
   release(held: Held): void;
   /** Connections that were closed to make room for another user's, so far. */
@@ -34,13 +34,13 @@ export interface ConnectionShares {
 
 interface Share {
   readonly owner: Owner;
-  /** Oldest first. The value tells direct connections. */
+  /** Oldest first. The value is true for direct connections. */
   readonly held: Map<Held, boolean>;
   direct: number;
 }
 
 const ROOT = 0;
-/** How many connections of one share are looked at for one that can give way: a user with thousands of busy ones costs others no more. */
+/** How many connections of one share are searched for one that can be evicted: a user with thousands of busy ones costs others no more. */
 const MAX_SEARCH = 256;
 /** How many users are tried: a crowd of them costs a newcomer no more. */
 const MAX_SHARES_TRIED = 4;
@@ -105,7 +105,7 @@ export function makeConnectionShares(limits: ShareLimits): ConnectionShares {
       if (direct && share.direct >= limits.directPerUser) return false;
       if (owner !== ROOT && share.held.size >= limits.perUser) return false;
       if (!hasPlace(owner) && !(makeRoom(owner) && hasPlace(owner))) return false;
-      // Set anew: what gave way may have been this owner's last one.
+      // Set again: the evicted connection may have been this owner's last one.
       shares.set(owner, share);
       share.held.set(held, direct);
       if (direct) share.direct++;

@@ -1,5 +1,5 @@
-// Who asked what and how it ended, over the last four hours, in bounded memory whatever callers do. Users share the entries
-// fairly; what had to give way stays in the count as that user's rest, and beyond so many rests as everybody's.
+// Who requested what and how it ended, over the last four hours, in bounded memory whatever callers do. Users share the entries
+// fairly; evicted entries stay counted as that user's rest, and beyond so many rests as a common one.
 
 import { type ConnectionSummary, cutText } from "../status/status.ts";
 import { type Evicted, makeFairSlots } from "./fair-slots.ts";
@@ -38,7 +38,7 @@ const OTHER = "other";
 
 type Entry = Omit<ConnectionSummary, "count"> & { readonly counted: WindowCount };
 
-/** @param nowMs - wall clock; looked at only when something is counted or read */
+/** @param nowMs - wall clock; read only when something is counted or read */
 export function makeConnectionTally(nowMs: () => number, maxEntries = MAX_SUMMARY_ENTRIES): ConnectionTally {
   const slots = makeFairSlots<Entry>(maxEntries, ({ counted }) => counted.held);
   const userRests = new Map<string, Entry>();

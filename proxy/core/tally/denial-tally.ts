@@ -1,6 +1,6 @@
-// Counts what rules deny, per who, what and why, in bounded memory whatever callers do. A counter that had to be given up is
-// counted in `other`, so the total is always exact; users share the room fairly, so that one who varies its requests cannot push
-// out what is known about others. Never holds a query value: those may be secrets.
+// Counts what rules deny, per caller, target and reason, in bounded memory whatever callers do. An evicted counter is
+// counted in `other`, so the total is always exact; users share the entries fairly, so that one who varies its requests cannot evict
+// those of others. Never holds a query value: those may be secrets.
 
 import type { Endpoint } from "../request/endpoint.ts";
 import { splitQuery } from "../request/request-target.ts";
@@ -26,7 +26,7 @@ export interface Denial extends DenialCause {
   /** As received. */
   readonly target: string;
   readonly processId: number;
-  /** Milliseconds since 1970; undefined when nobody knows. */
+  /** Milliseconds since 1970; undefined when unknown. */
   readonly atMs: number | undefined;
 }
 
@@ -125,7 +125,7 @@ export function makeDenialTally(maxEntries = MAX_DENIAL_ENTRIES): DenialTally {
   };
 }
 
-/** The target for people: values may be secrets or long, names say what was asked. */
+/** The target for people: values may be secrets or long, names show what was requested. */
 export function withoutValues(target: string): string {
   const { path, query } = splitQuery(target.slice(0, 16 * MAX_EXAMPLE_CHARACTERS));
   const names = query
@@ -138,7 +138,7 @@ export function withoutValues(target: string): string {
 
 /**
  * A tally as the status shows it: so many entries with short texts, everything else in `other`.
- * @param since - when counting began; undefined when nobody knows
+ * @param since - when counting began; undefined when unknown
  */
 export function renderDenials(tally: DenialTally, since: Date | undefined, maxEntries: number): DenialStatus {
   const shown = tally.entries().slice(0, maxEntries);

@@ -1,5 +1,5 @@
 // A table with a fixed number of places that users share fairly. When it is full, the lightest entry of the user who has the most
-// gives way, so a user who varies what it does loses its own entries and never those of somebody with fewer.
+// is evicted, so a user who varies what it does loses its own entries and never those of a user with fewer.
 
 export interface FairSlots<Entry> {
   get(key: string): Entry | undefined;
@@ -33,7 +33,7 @@ export function makeFairSlots<Entry>(maxEntries: number, weigh: (entry: Entry) =
   const slots = new Map<string, Slot<Entry>>();
   const places = new Map<string, number>();
 
-  /** The arriving user gives way itself when nobody has more. */
+  /** The arriving user evicts its own entry when no other has more. */
   function findVictim(arriving: string): string | undefined {
     let fullest = arriving;
     for (const [user, count] of places) if (count > (places.get(fullest) ?? 0)) fullest = user;

@@ -1,10 +1,10 @@
-// How often lines that callers cause may be written. A caller that asks the same again and again, or floods the log with ever new
-// requests, gets its first lines and then one that stands for the rest; other users' lines are not touched by it. Nothing is left
-// out without being told, and what is remembered is bounded.
+// Rate limit for log lines that callers cause. A caller that repeats the same request, or floods the log with ever new
+// ones, gets its first lines and then one that counts the rest; other users' lines are not affected. Nothing is dropped
+// without being counted in a line, and memory is bounded.
 
 import { type Evicted, makeFairSlots } from "./fair-slots.ts";
 
-/** What a line stands for beside itself. */
+/** What a line counts in addition to itself. */
 export interface Repeats {
   /** So many equal ones, itself included. */
   readonly repeated?: number;
@@ -24,12 +24,12 @@ export interface LineToWrite {
 }
 
 export interface LineLimit {
-  /** True: write it now. False: it is left out, and {@link LineLimit.settle} tells of it later. */
+  /** True: write it now. False: it is left out, and {@link LineLimit.settle} reports it later. */
   admit(line: LineToWrite): boolean;
   /**
-   * Writes what was left out in windows that are over.
+   * Flushes what was left out in windows that are over.
    * @param all - in those that are not over, too
-   * @returns milliseconds until there is more to tell; undefined when nothing waits
+   * @returns milliseconds until the next flush is due; undefined when nothing waits
    */
   settle(all?: boolean): number | undefined;
 }

@@ -1,4 +1,4 @@
-// A count that forgets: what happened in the last four hours, in buckets of a quarter of an hour. Keeps one number per bucket in
+// A sliding-window count: the last four hours in buckets of a quarter of an hour. Keeps one number per bucket in
 // which something happened, and is cut when it is touched or read, so it needs no timer.
 
 const BUCKET_MS = 15 * 60_000;

@@ -1,5 +1,5 @@
-// The XML document that WireServer takes telemetry in. Each event's parameters are escaped for XML, stand in a CDATA section, and hold
-// nothing that XML 1.0 forbids: one odd character would make the platform refuse all events of a document.
+// The XML document in which WireServer accepts telemetry. Each event's parameters are escaped for XML, are in a CDATA section, and hold
+// nothing that XML 1.0 forbids: one such character would make the platform refuse all events of a document.
 
 import { redactSecrets } from "../text/redact.ts";
 import type { ExtensionEvent, GenericEvent, TelemetryEvent } from "./event.ts";

@@ -1,4 +1,4 @@
-// Event files: a JSON array of log lines that did not fit into memory, and single events that extensions put beside them. What is
+// Event files: a JSON array of log lines that did not fit into memory, and single events that extensions put there. What is
 // read was written by root and is still only data: bounded, checked member by member, and never quoted in an error.
 
 import { err, ok, type Result } from "../result.ts";

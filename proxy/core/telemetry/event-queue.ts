@@ -1,4 +1,4 @@
-// Events that wait in memory, bounded in number and size. What finds no room is given back, never waited for.
+// Events that wait in memory, bounded in number and size. What does not fit is returned to the caller; adding never waits.
 
 import type { TelemetryEvent } from "./event.ts";
 

@@ -1,4 +1,4 @@
-// What telemetry tells the platform: log lines of the agent, and how an extension (the agent itself, too) does.
+// What telemetry reports to the platform: log lines of the agent, and the state of an extension (the agent itself, too).
 
 /** A log line. All texts; numbers stay as they were written. */
 export interface GenericEvent {

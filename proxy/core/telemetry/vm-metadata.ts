@@ -1,4 +1,4 @@
-// What telemetry must say about the virtual machine, read from three answers of the platform. Errors never quote an answer.
+// The VM's identity for telemetry, read from three answers of the platform. Errors never quote an answer.
 
 import { ENDPOINT_FACTS } from "../request/endpoint.ts";
 import { err, ok, type Result } from "../result.ts";

@@ -1,5 +1,5 @@
-// Reads the small XML documents that WireServer answers: elements, attributes, text. Strict and bounded: no document types, no entities
-// but the five that XML names and characters by number. Errors say what was wanted and never quote the document.
+// Parses the small XML documents of WireServer: elements, attributes, text. Strict and bounded: no document types, no entities
+// but the five that XML names and characters by number. Errors name what was expected and never quote the document.
 
 import { err, ok, type Result } from "../result.ts";
 
@@ -91,7 +91,7 @@ function readTag(
 
 const ENTITIES: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
 
-/** Undefined when there is an entity that nobody declared. */
+/** Undefined when there is an undeclared entity. */
 function decodeEntities(text: string): string | undefined {
   if (!text.includes("&")) return text;
   let known = true;

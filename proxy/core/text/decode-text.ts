@@ -1,4 +1,4 @@
-// Bytes of a file that people wrote, as text: UTF-8 and nothing else. An editor's byte order mark is passed over.
+// Bytes of a hand-written file as text: UTF-8 and nothing else. A byte order mark is skipped.
 
 import { err, ok, type Result } from "../result.ts";
 

@@ -1,5 +1,5 @@
-// Reads JSON that people write: every value keeps its place in the text, so that a complaint can say line and column. A member
-// given twice is refused: two readers of the file may believe different ones. Never throws, and takes time and memory in
+// Reads hand-written JSON: every value keeps its place in the text, so that an error can give line and column. A member
+// given twice is refused: two readers of the file may use different ones. Never throws, and takes time and memory in
 // proportion to the text, whatever the text is.
 
 import { err, ok, type Result } from "../result.ts";

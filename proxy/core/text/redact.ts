@@ -1,4 +1,4 @@
-// Takes secrets out of text that others chose (command lines, messages) before it reaches a log or the telemetry.
+// Removes secrets from foreign text (command lines, messages) before it reaches a log or the telemetry.
 // It must stay linear in the length of hostile text: every repetition is bounded, or starts at a fixed word and consumes
 // what it reads. Redacting too much is fine, an exact list of secrets is impossible.
 
@@ -80,7 +80,7 @@ const SHAPES: readonly SecretShape[] = [
   },
 ];
 
-/** The same text with what looks like a secret replaced by `[REDACTED]`. Linear time; doing it twice changes nothing. */
+/** The same text with known forms of secrets replaced by `[REDACTED]`. Linear time; doing it twice changes nothing. */
 export function redactSecrets(text: string): string {
   const lower = text.toLowerCase();
   let redacted = text;

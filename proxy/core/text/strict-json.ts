@@ -1,5 +1,5 @@
-// Reads JSON that two readers must not understand differently: bounded in size and depth, each member once, plain UTF-8. For rule
-// files, for the platform's status, for whatever else decides about access. Never throws; values keep their place in the text.
+// Parses JSON that must have one meaning only: bounded in size and depth, each member once, plain UTF-8. For rule
+// files, the platform's status, and other inputs of access decisions. Never throws; values keep their place in the text.
 
 import { err, ok, type Result } from "../result.ts";
 import { decodeText } from "./decode-text.ts";

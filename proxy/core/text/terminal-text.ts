@@ -1,4 +1,4 @@
-// Text that others chose (paths, names, URLs), made fit for a terminal: nothing in it may move the cursor, change its direction or
+// Makes foreign text (paths, names, URLs) safe for a terminal: nothing in it may move the cursor, change its direction or
 // start a new line.
 
 const UNSAFE =

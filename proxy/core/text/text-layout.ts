@@ -4,7 +4,7 @@ import { escapeForTerminal } from "./terminal-text.ts";
 
 export const LINE_COLUMNS = 100;
 
-/** A text of somebody else's in quotes, safe on a terminal. */
+/** A foreign text in quotes, safe on a terminal. */
 export function quote(text: string): string {
   return escapeForTerminal(JSON.stringify(text));
 }

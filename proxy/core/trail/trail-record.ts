@@ -20,7 +20,7 @@ export interface TrailDecision {
   /** Stable word: docs/operations.md lists them. */
   readonly reason: string;
   readonly verdict: Verdict | undefined;
-  /** What policy modules answered, in the order they were asked. */
+  /** Answers of policy modules, in order of evaluation. */
   readonly modules: readonly ModuleOutcome[];
   readonly mode: string;
   /** The policy denied and audit mode let it pass. */

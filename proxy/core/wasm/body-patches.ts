@@ -1,4 +1,4 @@
-// Where and how the meter changes a function body, as the walk through it notes it.
+// Where and how the meter changes a function body, as recorded while walking through it.
 
 /** What the meter does at a place of a body. */
 export const PATCH = { checkpoint: 0, chargeBytes: 1, chargeElements: 2, global: 3, chargeMemory: 4 } as const;

@@ -42,7 +42,7 @@ export function readCanon(section: ByteReader, scope: Scope, table: TypeTable): 
   refuse("unsupported", start, `found a canonical function of form ${hex(form)}, want lift, lower or a resource's`);
 }
 
-/** No resource is ever made, since making one is a wall: whoever has a handle made it up, and using one traps by the rules. */
+/** No resource is ever created, since creating one traps: any handle is made up, and using one traps by the rules. */
 function readHandle(section: ByteReader, scope: Scope, start: number, type: FunctionType): void {
   const index = section.u32();
   if (scope.types[index]?.sort !== "resource") refuse("malformed", start, `type ${index} is not a resource`);

@@ -21,7 +21,7 @@ export const COMPILER_BYTES = {
   call: 300,
   /** Parameter or result of a call. */
   argument: 32,
-  /** What a module has beside functions, whether it is instantiated or not. */
+  /** What a module has in addition to functions, whether it is instantiated or not. */
   import: 350,
   export: 120,
   global: 80,
@@ -42,7 +42,7 @@ function weigh(from: number, to: number, bytes: number): void {
   INSTRUCTION_BYTES.fill(bytes, from, to + 1);
 }
 
-weigh(0x11, 0x11, 250); // call_indirect, beside what a call takes
+weigh(0x11, 0x11, 250); // call_indirect, in addition to what a call takes
 weigh(0x25, 0x26, 250); // table.get, table.set
 weigh(0x28, 0x3e, 30); // loads and stores
 weigh(0x40, 0x40, 300); // memory.grow

@@ -1,5 +1,5 @@
-// How the core modules of a checked component are put together, as plain data: what a small interpreter needs to run a component
-// without any generated code. Made by the guard from a component it has wholly understood; names are data here, never code.
+// How the core modules of a validated component are linked, as plain data: what a small interpreter needs to run a component
+// without any generated code. Made by the validator from a component it has wholly understood; names are data here, never code.
 
 /** Something that a core instance exports. */
 export interface CoreItem {
@@ -40,13 +40,13 @@ export interface ComponentPlan {
 
 /** A component that was checked and metered: what the store keeps and the daemon loads. */
 export interface PreparedComponent {
-  /** Counts changes of checks, cost model and this shape: an artefact of another version is made anew from the component. */
+  /** Counts changes of checks, cost model and this shape: an artefact of another version is made again from the component. */
   readonly preparation: number;
   readonly plan: ComponentPlan;
-  /** Metered core modules, in the plan's numbering. The last one may be made by the guard: functions that only trap. */
+  /** Metered core modules, in the plan's numbering. The last one may be made by the validator: functions that only trap. */
   readonly modules: readonly Uint8Array[];
   /**
-   * Every module but the guard's own imports its fuel under these names: one mutable i64 `WebAssembly.Global` for all instances of a
+   * Every module but the validator's own imports its fuel under these names: one mutable i64 `WebAssembly.Global` for all instances of a
    * component, set before they are made (start functions spend it too) and before each call. Below zero: it trapped for want of fuel.
    * No import of the component's own has this module name.
    */

@@ -2,7 +2,7 @@
 // instance and argument is followed, so that what comes out is a row of core instances and the functions lifted from them.
 //
 // A component that imports nothing can call nothing but itself. Where one of its components calls another, as JavaScript engines do with
-// stubs of WASI, the call is taken only if the function called provably traps at once; then it becomes a wall.
+// stubs of WASI, the call is accepted only if the function called provably traps at once; then it becomes a trapping function (a wall).
 
 import { ByteReader } from "./byte-reader.ts";
 import { readCanon } from "./canon-reader.ts";

@@ -15,7 +15,7 @@ export interface ValueType {
   readonly pointers: boolean;
   /** Types that it is made of, counted with repetition. */
   readonly size: number;
-  /** Two of these are different things to people even if they look the same: imports and exports must name them. */
+  /** Two of these are different things even if they have the same shape: imports and exports must name them. */
   readonly nominal?: boolean;
 }
 

@@ -64,7 +64,7 @@ function readTypes(reader: ByteReader): readonly string[] {
   return types;
 }
 
-/** The module with these exports only, and without custom sections: names of functions and of tools are nobody's business. */
+/** The module with these exports only, and without custom sections, which hold names of functions and tools. */
 export function withExports(
   module: Uint8Array,
   exports: readonly { readonly from: CoreExport; readonly name: string }[],

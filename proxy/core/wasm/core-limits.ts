@@ -1,6 +1,6 @@
-// How large a component and its parts may be. Compilers stay far below; what is above is refused before it costs time or memory.
+// Size limits of a component and its parts. Compilers stay far below; larger input is refused before it costs time or memory.
 
-/** What the operator's budgets ask of the rewriting. */
+/** What the operator's budgets require of the rewriting. */
 export interface PreparationLimits {
   /** Of each linear memory; a memory that wants more at its start is refused. */
   readonly memoryPages: number;
@@ -28,7 +28,7 @@ export const LIMITS = {
   tables: 4,
   /** Memories that the core instances of one component define together. */
   memories: 4,
-  /** The same of what else each instance makes or fills anew. */
+  /** The same of what else each instance makes or fills again. */
   instances: { tables: 16, parts: 50_000, elements: 200_000, dataBytes: 16 * 1024 * 1024 },
   elementSegments: 10_000,
   elements: 200_000,

@@ -1,4 +1,4 @@
-// Reads a core module: every section, every entry, in order, to its last byte. What comes out is known to be well formed but for the
+// Reads a core module: every section, every entry, in order, to its last byte. The result is well formed except for the
 // bodies of its functions, which `function-body.ts` checks.
 
 import type { ByteReader } from "./byte-reader.ts";

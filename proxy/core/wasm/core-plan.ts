@@ -1,4 +1,4 @@
-// The row of core instances that a component comes down to, while it is read.
+// The sequence of core instances that a component reduces to, while it is read.
 
 import { ByteReader } from "./byte-reader.ts";
 import { CompilerMemory } from "./compiler-memory.ts";

@@ -47,7 +47,7 @@ export class GuestMemory {
 
   allocate(align: number, bytes: number): number {
     const found = this.#realloc(0, 0, align, bytes);
-    // INVARIANT: what was allocated lies within the views; the writers below do not look again.
+    // INVARIANT: what was allocated lies within the views; the writers below do not check again.
     if (this.#bytes.length === 0) this.refresh();
     if (typeof found !== "number") throw new GuestFault("its allocator answers no pointer");
     const pointer = found >>> 0;

@@ -1,4 +1,4 @@
-// Writes a core module anew so that it cannot run longer or grow larger than it may: each function entry and each loop head takes
+// Rewrites a core module so that it cannot run longer or grow larger than it may: each function entry and each loop head takes
 // its cost from one fuel counter and traps below zero, bulk instructions pay for their length first, memories and tables get a maximum.
 //
 // The counter is an imported mutable i64, the same for all core modules of a component, so what is spent is spent for all of them. It

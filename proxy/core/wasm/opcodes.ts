@@ -29,7 +29,7 @@ export const COST = {
   /** Of `memory.grow`, `table.grow` and each bulk instruction, before what their lengths cost. */
   grow: 3_000,
   bulk: 150,
-  /** Of entering a function or a loop, beside its longest path; each local of a function is set to zero. */
+  /** Of entering a function or a loop, in addition to its longest path; each local of a function is set to zero. */
   checkpoint: 6,
   local: 1,
 } as const;

@@ -21,7 +21,7 @@ export class OperandStack {
   readonly #heights: number[] = [];
   readonly #unreachable: boolean[] = [];
   readonly #checkpoints: number[] = [];
-  /** Types that may still be compared: a few bytes of code can ask for thousands. */
+  /** Types that may still be compared: a few bytes of code can require thousands. */
   #comparisonsLeft = 0;
 
   /** Values on the stack, those of enclosing blocks included. */

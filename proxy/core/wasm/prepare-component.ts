@@ -1,4 +1,4 @@
-// The one way by which a stranger's component becomes something the agent runs: read wholly and strictly, compared with the policy
+// The one way by which an untrusted component becomes something the agent runs: read wholly and strictly, validated against the policy
 // world, metered. Bytes in, values out; nothing is compiled or run here, and no bytes make it throw.
 
 import { err, ok, type Result } from "../result.ts";
@@ -12,7 +12,7 @@ import { quote, Refused, refuse } from "./refuse.ts";
 import { writeWallModule } from "./wall-module.ts";
 import { AGENT_WORLD, authorizerVersion, PACKAGE, runsVersion, sameFunction } from "./world-types.ts";
 
-/** Raise it with every change of checks, cost model or plan: what was prepared by another one is prepared anew. */
+/** Raise it with every change of checks, cost model or plan: artefacts of another version are prepared again. */
 export const PREPARATION = 3;
 
 export interface Preparation {
@@ -77,7 +77,7 @@ function planOf(component: ReadComponent): ComponentPlan {
   return plan;
 }
 
-/** Exactly one authorizer, of a version that this agent runs; beside it nothing but what a toolchain is known to leave. */
+/** Exactly one authorizer, of a version that this agent runs; otherwise only what a toolchain is known to leave. */
 function findAuthorizer({ exports, exportOffsets, imports }: ReadComponent): { readonly name: string; readonly version: string } {
   let found: { readonly name: string; readonly version: string } | undefined;
   for (const [name, entity] of exports) {
@@ -111,7 +111,7 @@ function findAuthorizer({ exports, exportOffsets, imports }: ReadComponent): { r
   return found;
 }
 
-/** The QuickJS backend leaves its initialiser among the exports; nobody calls it. */
+/** The QuickJS backend leaves its initialiser among the exports; it is never called. */
 function checkStray(name: string, entity: Entity, offset: number): void {
   const harmless = name === "init" && entity.sort === "func";
   if (!harmless) refuse("unsupported", offset, `it exports ${quote(name)}, want the authorizer alone`);

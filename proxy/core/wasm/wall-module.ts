@@ -1,4 +1,4 @@
-// A core module of functions that do nothing but trap: what a component's calls of stubs become.
+// A core module of functions that only trap: a component's calls of stubs become calls of these.
 
 import { ByteWriter } from "./byte-writer.ts";
 import type { FunctionType } from "./core-types.ts";

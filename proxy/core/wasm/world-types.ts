@@ -1,5 +1,5 @@
 // World `policy` of policy-wasm/wit/policy.wit as types to compare a module with. Shapes count, not names alone: a module made from
-// another WIT whose types only sound alike would read a claim as something else.
+// another WIT with similar names would read a claim as something else.
 
 import type { ComponentFunction, TypeId, TypeTable } from "./component-types.ts";
 

@@ -1,5 +1,5 @@
-// Serves the control socket, over which `--status` asks. An agent that cannot have it goes on without and logs why: `--status` then
-// asks the listener.
+// Serves the control socket, which `--status` queries. An agent that cannot create it continues without and logs why: `--status` then
+// queries the listener.
 
 import { makeControlApp } from "../../adapters/local/app.ts";
 import { serveUnixSocket, type UnixServer } from "../../adapters/local/unix-socket.ts";
@@ -8,7 +8,7 @@ import type { Config } from "../../core/config.ts";
 import type { Log } from "../../core/ports.ts";
 import { controlSocketPath } from "../../core/status/control-socket.ts";
 
-/** Root alone: whoever may connect can use up what root needs. */
+/** Root alone: any user who may connect can exhaust what root needs. */
 const SOCKET_MODE = 0o600;
 
 export interface ControlService {

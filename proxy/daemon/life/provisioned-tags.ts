@@ -3,7 +3,7 @@
 import { removeTagFiles, writeTagFiles } from "../../adapters/storage/tag-files.ts";
 import type { Log } from "../../core/ports.ts";
 
-/** @returns told of each outcome, the empty text for success; leaves a line when it is another than before */
+/** @returns called with each outcome, the empty text for success; logs a line when it differs from the one before */
 export function makeProvisionedTags(keyFolder: string, log: Log, sinceStart: () => number): (errorText: string) => void {
   let told: string | undefined;
   const removed = removeTagFiles(keyFolder);

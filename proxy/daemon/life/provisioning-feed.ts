@@ -1,4 +1,4 @@
-// Tells provisioning how key and programs do: a loss at once, readiness with the end of a poll, when the redirect is in place, too.
+// Provisioning monitor: reports losses of key or programs at once, and readiness at the end of a poll, when the redirect is in place too.
 
 import type { ModuleStatus } from "../../core/status/status.ts";
 import type { KeyKeeper } from "../policy/key-keeper.ts";

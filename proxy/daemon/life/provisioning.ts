@@ -1,16 +1,16 @@
-// Has the agent finished coming up? Three things must hold: the redirect programs are in place, the listener is bound, and the key is
-// latched or not needed. Boot tools ask this through /provision and hang a deployment on the answer, so it comes to an end either way:
+// Provisioning: three things must hold: the redirect programs are in place, the listener is bound, and the key is latched or not
+// needed. Boot tools query this through /provision and block a deployment on the answer, so it ends either way:
 // with all three, or after two minutes with the reason.
-// INVARIANT: a question changes nothing here. Anyone on the VM may ask, so ticks are compared and never kept, and a notify only wakes
-// the poll loop: no caller can restart a limit or take back what another one is told.
+// INVARIANT: a query changes nothing here. Any user on the VM may send one, so ticks are compared and never kept, and a notify only
+// wakes the poll loop: no caller can restart a limit or change another one's answer.
 
 import { cutMessage } from "../../core/status/status.ts";
 
 /** From the start, or from the loss of readiness. */
 const LIMIT_MS = 120_000;
 /**
- * How long an error is no end yet for a caller who began to ask later than the agent began: the host may answer in that time. Less than
- * the 120 s that cloud-init waits, so that it is given the error and its exit code.
+ * How long an error is not reported to a caller that started after the agent: the host may answer in that time. Less than
+ * the 120 s that cloud-init waits, so that it gets the error and its exit code.
  */
 const CALLER_LIMIT_MS = 110_000;
 
@@ -29,7 +29,7 @@ export interface ProvisioningPorts {
   readonly epochMs: () => number;
   /** Runs it once after so many ms of the monotonic clock; the function returned cancels it. */
   readonly after: (ms: number, run: () => void) => () => void;
-  /** Has the host polled soon. May be called at any rate; whoever polls bounds that. */
+  /** Makes the poll loop poll soon. May be called at any rate; the loop bounds that. */
   readonly wake: () => void;
   /** Came to an end; the error text is empty when all is ready. */
   readonly finished: (errorText: string) => void;
@@ -39,13 +39,13 @@ export interface Provisioning {
   setRedirector(ready: boolean, message: string): void;
   setListener(ready: boolean, message: string): void;
   setKey(key: KeyReadiness): void;
-  /** The host has answered a question that was asked at this monotonic ms. */
+  /** The host has answered a poll that began at this monotonic ms. */
   hostAnswered(askedMs: number): void;
   /** A caller wants the host polled now rather than at the end of the interval. Nothing else. */
   notify(): void;
   /**
    * @param tick - nanoseconds since 1970: finished at or after then? On an enabled channel any end counts. On a disabled one the host
-   *   must have been asked after the tick: the VM may have got an owner since.
+   *   must have been polled after the tick: the VM may have got an owner since.
    */
   isFinished(tick: bigint): boolean;
   /** All three hold now. */
@@ -87,7 +87,7 @@ export function makeProvisioning(ports: ProvisioningPorts): Provisioning {
   function timeOut(): void {
     if (!isReady()) finish();
   }
-  /** Up to when callers may have begun to ask for the present end to count for them; undefined while there is none. */
+  /** Up to which tick the present end counts for callers; undefined while there is none. */
   function endMs(): number | undefined {
     if (finishedMs === undefined) return undefined;
     return isReady() ? Math.max(finishedMs, answeredMs) : ports.monotonicMs() - CALLER_LIMIT_MS;

@@ -1,5 +1,5 @@
-// Gives memory back once the agent has nothing to do: after the start and after each burst of requests, when a whole poll interval
-// went by without any. Leans on the polls, so an idle agent is not woken for it.
+// Returns memory when the agent is idle: after the start and after each burst of requests, when a whole poll interval
+// passed without any. Runs with the polls, so an idle agent is not woken for it.
 
 export interface QuietTimePorts {
   /** Requests since start. */

@@ -1,11 +1,11 @@
-// Proves that the agent serves, and only then tells the service manager that it lives: the listener must answer a real connection,
-// and the loop that follows the host must not hang. A timer that merely fires would prove nothing.
+// Proves that the agent serves, and only then notifies the service manager: the listener must answer a real connection,
+// and the poll loop must not hang. A timer that merely fires would prove nothing.
 
 import type { Log } from "../../core/ports.ts";
 import type { StatusPart } from "../../core/status/status-part.ts";
 
 export interface WatchdogPorts {
-  /** Connects to our own listener and asks something; false when nothing came back in time. */
+  /** Connects to our own listener and sends a request; false when nothing came back in time. */
   readonly probe: () => Promise<boolean>;
   readonly isLoopStalled: () => boolean;
   /** `WATCHDOG=1`. */
@@ -21,14 +21,14 @@ export interface Watchdog {
   start(): void;
   /** One look; it comes by itself. */
   look(): Promise<void>;
-  /** The agent is awake anyway: a look that is due before long is had now, and the timer sleeps on. */
+  /** The agent is awake anyway: a check that is due soon runs now, and the timer sleeps on. */
   afterPoll(): void;
   stop(): void;
 }
 
 /** Without a service manager that wants to know, still for the status. */
 const DEFAULT_EVERY_MS = 60_000;
-/** A look may come this much sooner than it must. */
+/** A check may run this much sooner than it must. */
 const EARLY = 0.7;
 
 /** @param watchdogMs - after so long without a sign of life the service manager restarts us */

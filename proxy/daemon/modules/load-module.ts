@@ -1,5 +1,5 @@
-// From an entry of the list to a running module: reads what the entry names by hash, looks at the signature with the keys trusted now,
-// compiles beside the requests and starts. What was prepared by another version of the agent is prepared anew from the component.
+// From an entry of the list to a running module: reads what the entry names by hash, verifies the signature with the keys trusted now,
+// compiles asynchronously and starts. What was prepared by another version of the agent is prepared again from the component.
 
 import { compileComponent } from "../../adapters/policy/component-instance.ts";
 import { startModulePolicy } from "../../adapters/policy/module-policy.ts";

@@ -1,5 +1,5 @@
-// The policy modules in force: follows the list that the module commands write, takes a new one in force whole or not at all, and
-// tells what each module does. Doubt denies: a list that cannot be used leaves the last good one, and without one what it wants is denied.
+// The active policy modules: follows the list that the module commands write, activates a new one whole or not at all, and reports
+// each module's state. Fails closed: a list that cannot be used leaves the last good one, and without one what it wants is denied.
 
 import { perEndpoint } from "../../core/channel/key-status.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
@@ -38,7 +38,7 @@ export interface ModuleChainPorts {
   readonly readListing: () => Result<ModuleListing, string>;
   readonly load: LoadModule;
   readonly putInForce: (modules: ModuleSet) => void;
-  /** The status has something new to tell. */
+  /** The status has changed. */
   readonly changed: () => void;
   readonly log: Log;
   readonly monotonicMs: () => number;
@@ -46,9 +46,9 @@ export interface ModuleChainPorts {
 }
 
 export interface ModuleChain {
-  /** Looks at the list again; resolves when what it says is in force or refused. Never rejects. One look at a time. */
+  /** Reads the list again; resolves when it is active or refused. Never rejects. One check at a time. */
   check(): Promise<void>;
-  /** Any module in force: callers are then identified as fully as can be. */
+  /** Any module is active: callers are then identified as fully as possible. */
   isUsed(): boolean;
   readonly statusPart: StatusPart;
 }
@@ -101,7 +101,7 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
     }
     const refusals = known.flatMap(({ refusal }) => refusal ?? []);
     if (refusals.length > 0) {
-      // A newer list may have taken away what this one names: then that one is looked at, and this one was never wanted.
+      // A newer list may have removed what this one names: then that one is read, and this one is dropped.
       const newer = ports.readListing();
       if (newer.ok && newer.value.sha256 !== sha256) {
         lookAgain = true;
@@ -114,7 +114,7 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
     hasGoodList = true;
     dependedOn = dependsOn;
     state = { known, sha256, refusal: undefined };
-    // Nothing is told and no epoch is counted on the many machines that have no modules.
+    // Nothing is logged and no epoch is counted on the many machines that have no modules.
     if (known.length === 0 && before.known.length === 0 && before.refusal === undefined) return;
     ports.putInForce(setOf(known));
     tellApplied();
@@ -134,13 +134,13 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
     return { entry, asked: standInFor(entry), takes, refusal: refusalOf(entry, loaded.error), failures };
   }
 
-  /** @param wanted - the modules of a list that can be read; undefined: nobody knows what is wanted */
+  /** @param wanted - the modules of a list that can be read; undefined: unknown */
   function refuse(message: string, wanted: readonly KnownModule[] | undefined): void {
     const isNews = state.refusal !== message;
     state = { ...state, refusal: message };
     if (!hasGoodList && isNews) {
       // INVARIANT: before any good list, what a list may want is denied and not left out: of a list that can be read, where the
-      // modules that cannot be loaded would be asked; of any other, everywhere.
+      // modules that cannot be loaded would be evaluated; of any other, everywhere.
       state = { ...state, known: wanted ?? [] };
       ports.putInForce(wanted === undefined ? CLOSED : setOf(wanted));
     }
@@ -180,7 +180,7 @@ function refusalOf({ name }: ModuleEntry, problem: string): string {
   return `cannot load module "${name}": ${problem}`;
 }
 
-/** Denies what a module would have been asked, because it cannot be. */
+/** Denies in place of a module that cannot be called. */
 function standInFor(entry: Pick<ModuleEntry, "name" | "audit" | "componentSha256">): ModuleInForce {
   return {
     name: entry.name,
@@ -191,5 +191,5 @@ function standInFor(entry: Pick<ModuleEntry, "name" | "audit" | "componentSha256
   };
 }
 
-/** Nobody knows which modules are wanted where. */
+/** It is unknown which modules are wanted where. */
 const CLOSED: ModuleSet = perEndpoint(() => [standInFor({ name: "modules", audit: false, componentSha256: "" })]);

@@ -1,4 +1,4 @@
-// The failures of one module, told loudly and in bounds: an error line at once and then at most one in ten seconds, each with the
+// The failures of one module, logged with a rate limit: an error line at once and then at most one in ten seconds, each with the
 // number since the last; and whether it fails so often that the whole status must say so.
 
 import type { Log } from "../../core/ports.ts";
@@ -11,7 +11,7 @@ export interface FailureCause {
 
 export interface FailureRecord {
   add(cause: FailureCause): void;
-  /** Tells what was held back, when it is time. */
+  /** Logs what was held back, when it is time. */
   flush(): void;
   count(): number;
   last(): { readonly cause: FailureCause; readonly at: string } | undefined;
@@ -51,7 +51,7 @@ export function makeFailureRecord(name: string, ports: FailurePorts): FailureRec
     add(cause) {
       count++;
       untold++;
-      // What made it fail says more than that it was not asked afterwards.
+      // The cause of a failure is more useful than the fact that the module was not called afterwards.
       if (cause.kind !== "not-asked" || last === undefined) last = { cause, at: ports.now() };
       recentMs = [...recentMs.slice(1 - FAILING_COUNT), ports.monotonicMs()];
       tell();

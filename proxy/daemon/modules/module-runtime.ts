@@ -1,4 +1,4 @@
-// Policy modules as the daemon runs them: the store is watched and looked at with each poll, changes take effect between two requests.
+// Policy modules as the daemon runs them: the store is watched and checked with each poll, changes take effect between two requests.
 
 import { mkdirSync } from "node:fs";
 import { defaultModuleFolder, MODULE_INDEX_FILE } from "../../adapters/storage/module-store.ts";
@@ -8,7 +8,7 @@ import { makeLoadModule, readListing } from "./load-module.ts";
 import { type ModuleChain, type ModuleChainPorts, makeModuleChain } from "./module-chain.ts";
 
 export interface ModuleRuntime extends Disposable, Pick<ModuleChain, "isUsed" | "statusPart"> {
-  /** Takes what is installed in force. Requests must wait for the first one: before it no module is asked. */
+  /** Activates what is installed. Requests must wait for the first call: before it no module is evaluated. */
   look(): Promise<void>;
 }
 
@@ -39,11 +39,11 @@ export function startModules(
   };
 }
 
-/** So that there is something to watch before the first module is installed. Whether it may be used is looked at when it is read. */
+/** So that there is something to watch before the first module is installed. Whether it may be used is checked when it is read. */
 function makeModuleFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch {
-    // Without it there are no modules; one that is in the way is told by the first look.
+    // Without it there are no modules; a file in its place is reported by the first check.
   }
 }

@@ -1,5 +1,5 @@
-// What the status says about policy modules: each by name with its state, and the whole as failed when one that is wanted does not
-// do its work. Nothing of requests or settings is told here.
+// Status of policy modules: each by name with its state, and the whole as failed when one that is wanted does not
+// do its work. Never contains requests or settings.
 
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import type { ModuleMemory } from "../../core/modules/module-memory.ts";
@@ -8,7 +8,7 @@ import { cutMessage } from "../../core/status/status.ts";
 import type { PartReport } from "../../core/status/status-part.ts";
 import type { FailureRecord } from "./module-failures.ts";
 
-/** A module of the list in force, or of the first list when that cannot be taken whole. */
+/** A module of the active list, or of the first list when that cannot be activated whole. */
 export interface KnownModule {
   readonly entry: ModuleEntry;
   /** Undefined: disabled. Of a module that could not be loaded, a stand-in that denies. */
@@ -21,9 +21,9 @@ export interface KnownModule {
 
 export interface ModulesState {
   readonly known: readonly KnownModule[];
-  /** Hash of the list in force; empty before the first. */
+  /** Hash of the active list; empty before the first. */
   readonly sha256: string;
-  /** Why the newest list is not in force; undefined when it is. */
+  /** Why the newest list is not active; undefined when it is. */
   readonly refusal: string | undefined;
 }
 
@@ -36,7 +36,7 @@ export function reportModules({ known, sha256, refusal }: ModulesState, nowMs: n
     health: troubles.length === 0 ? "ok" : "failed",
     message: troubles.join("; "),
     details: {
-      /** Hash of the list in force, by which the module commands see that their change has arrived. */
+      /** Hash of the active list, by which the module commands see that their change has arrived. */
       list: sha256,
       refusal: refusal === undefined ? "" : cutMessage(refusal),
       installed: known.map((each) => describe(each, nowMs)),

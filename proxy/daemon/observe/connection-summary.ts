@@ -1,4 +1,4 @@
-// Counts who asked what and how it ended, for the status: all requests, and those that failed to authenticate.
+// Counts requests by caller, target and outcome, for the status: all requests, and those that failed to authenticate.
 // Bounded by core/tally/connection-tally.ts.
 
 import { ENDPOINT_FACTS } from "../../core/request/endpoint.ts";
@@ -45,7 +45,7 @@ function summarise(end: RequestEnd): CountedRequest {
   };
 }
 
-/** Refused for who asked, or let pass only because the endpoint is in audit mode. */
+/** Refused because of the caller, or forwarded only because the endpoint is in audit mode. */
 export function isFailedAuthentication(end: RequestEnd): boolean {
   return end.auditDeny || (end.event === "request-denied" && (end.status === 403 || end.status === 421));
 }

@@ -1,5 +1,5 @@
-// The decision trail as the agent uses it: a queue for ended requests, words in log and status about how the trail does, and nothing
-// at all when the config wants none. Trouble with the trail is told loudly and never decides about a request.
+// The decision trail (hash-chained audit log) as the agent uses it: a queue for ended requests, its state in log and status, and nothing
+// at all when the config wants none. Errors of the trail are logged and never decide about a request.
 
 import { TrailWriter } from "../../adapters/trail/trail-writer.ts";
 import type { Config } from "../../core/config.ts";

@@ -1,5 +1,5 @@
-// Counts the requests that rules denied, and those that audit mode let pass although they deny them: what an operator must know
-// before a switch to enforce. Bounded by core/tally/denial-tally.ts; what the status shows of it is bounded once more here.
+// Counts the requests that rules denied, and those that audit mode forwarded although they deny them: what an operator must know
+// before a switch to enforce. Bounded by core/tally/denial-tally.ts; the status shows at most a part of it.
 
 import type { DenialStatus } from "../../core/status/status.ts";
 import { type DenialTally, makeDenialTally, renderDenials } from "../../core/tally/denial-tally.ts";

@@ -1,4 +1,4 @@
-// What the status tells about the host itself: when it last answered, and how its clock and ours differ.
+// What the status reports about the host: when it last answered, and how its clock and ours differ.
 
 import type { StatusPart } from "../../core/status/status-part.ts";
 import type { KeeperReport } from "../policy/key-keeper.ts";
@@ -9,7 +9,7 @@ export interface HostContactPorts {
   readonly monotonicMs: () => number;
 }
 
-/** Gives `agentDetails.host`. A silent host is told by the key keeper's own module, so this part is never unwell. */
+/** Gives `agentDetails.host`. The key keeper reports a silent host, so this part is always healthy. */
 export function makeHostContactPart({ keeper, localNowMs, monotonicMs }: HostContactPorts): StatusPart {
   return {
     name: "host",

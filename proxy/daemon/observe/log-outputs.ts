@@ -21,7 +21,7 @@ export interface Logs {
   add(output: LogOutput): void;
   /** Lines that standard output could not take, since start. */
   dropped(): number;
-  /** Opens the log files anew. */
+  /** Reopens the log files. */
   reopen(): void;
   /** Resolves when all lines are written, or after a while: a disk that hangs must not keep the agent from ending. */
   flush(): Promise<void>;

@@ -1,5 +1,5 @@
-// Offers the metrics: on a Unix socket, and in a file for node_exporter if that is wanted. Neither can keep the agent from working:
-// what cannot be had is told in the log and left out.
+// Offers the metrics: on a Unix socket, and in a file for node_exporter if configured. Neither can keep the agent from working:
+// a failure is logged and the output left out.
 
 import { dirname, join } from "node:path";
 import { serveMetrics } from "../../adapters/local/metrics-socket.ts";

@@ -1,5 +1,5 @@
-// Keeps a metrics file for node_exporter up to date: at most once in a while, only after something was counted, and never from a
-// timer of its own while nothing happens.
+// Keeps a metrics file for node_exporter up to date: rate limited, only after something was counted, and without a timer of its own
+// while nothing happens.
 
 import type { Result } from "../../core/result.ts";
 
@@ -22,7 +22,7 @@ export interface Textfile {
 }
 
 export const TEXTFILE_INTERVAL_MS = 15_000;
-/** Lets a burst settle, so that the first write after a rest shows it. */
+/** Waits for a burst to end, so that the first write after a rest shows it. */
 const SETTLE_MS = 250;
 
 export function makeTextfile(ports: TextfilePorts): Textfile {
@@ -37,7 +37,7 @@ export function makeTextfile(ports: TextfilePorts): Textfile {
     writtenMs = ports.monotonicMs();
     written = ports.changes();
     ports.write(ports.render(), (result) => {
-      // Told once, not every 15 seconds.
+      // Logged once, not every 15 seconds.
       if (!result.ok && !failing) ports.failed(result.error.message);
       failing = !result.ok;
     });

@@ -1,4 +1,4 @@
-// The agent's metrics: what it counts itself, and what it asks its parts when somebody wants to see it. Rendering happens on demand
+// The agent's metrics: what it counts itself, and what it reads from its parts when scraped. Rendering happens on demand
 // only; between two scrapes nothing runs.
 
 import { type Family, type Metric, renderExposition, type Sample } from "../../core/metrics/exposition.ts";

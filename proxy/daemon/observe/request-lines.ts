@@ -1,5 +1,5 @@
 // Writes the lines that callers cause: one per request, or one for many when a caller repeats itself or floods the log.
-// Which are left out is core/tally/line-limit.ts's to say; this file knows what makes two lines equal, and when to tell of the rest.
+// core/tally/line-limit.ts decides which are left out; this file defines which lines are equal, and when the rest is flushed.
 
 import { createHash } from "node:crypto";
 import type { Log, Peer } from "../../core/ports.ts";
@@ -14,7 +14,7 @@ export interface RequestLines {
   headRefused(peer: Peer, responseStatus: number, detail: string): void;
   /** A connection that was closed because its owner has its share. */
   connectionRefused(owner: Owner, direct: boolean): void;
-  /** Tells of everything that was left out so far. */
+  /** Flushes everything that was left out so far. */
   settle(): void;
 }
 
@@ -25,7 +25,7 @@ const MAX_KEPT_TARGET = 8 * 1024;
 
 export function makeRequestLines(log: Log, monotonicMs: () => number): RequestLines {
   const limit = makeLineLimit(monotonicMs);
-  // Runs only while something was left out and is not told yet: an idle agent has no timer here.
+  // Runs only while something was left out and is not flushed yet: an idle agent has no timer here.
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   function settle(): void {
@@ -83,7 +83,7 @@ function lineOf(end: RequestEnd, write: (kept: RequestEnd, repeats: Repeats) => 
   };
 }
 
-/** Nobody knows who they are, so they share one user's room. */
+/** Unidentified callers share one user's room. */
 function unknownCallersLine(what: string, write: (repeats: Repeats) => void): LineToWrite {
   return { user: "", key: what, outcome: what, keep: () => write };
 }

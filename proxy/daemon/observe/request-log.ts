@@ -5,7 +5,7 @@ import { ENDPOINT_FACTS } from "../../core/request/endpoint.ts";
 import type { Repeats } from "../../core/tally/line-limit.ts";
 import type { RequestEnd } from "../request/handle-request.ts";
 
-/** Denies and failures are told at info and warn; a request that went well at info, because audit mode lives from reading those. */
+/** Denies are logged at info, failures at warn; a forwarded request at info, because audit mode relies on reading those. */
 export function logRequestEnd(log: Log, end: RequestEnd, repeats: Repeats): void {
   const fields = { ...requestFields(end), ...repeats };
   if (end.event === "request-failed") log.warn(end.event, fields);

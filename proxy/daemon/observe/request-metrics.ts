@@ -8,7 +8,7 @@ import type { ModuleOutcome } from "../../core/modules/module-entry.ts";
 import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
 import type { RequestEnd } from "../request/handle-request.ts";
 
-/** Callers that nobody could identify wanted to go nobody knows where. */
+/** Requests of unidentified callers have no known endpoint. */
 const PLACES = [...ENDPOINTS, "unknown"] as const;
 const UNKNOWN_PLACE = PLACES.length - 1;
 const MODULE_OUTCOMES = ["allow", "deny", "recorded", "abstain", "failed"] as const;
@@ -50,7 +50,7 @@ export function makeRequestMetrics(): RequestMetrics {
     count(end) {
       const { caller, verdict, identifyMs, policyMs, hostMs } = end;
       const place = caller === undefined ? UNKNOWN_PLACE : placeOf(caller.endpoint);
-      // What audit mode let pass is told by the reason of the deny.
+      // What audit mode forwarded is classified by the reason of the deny.
       const softened = end.auditDeny && end.event === "request-forwarded" && verdict !== undefined;
       const group = classNumber(softened ? verdict.reason : end.reason);
       add(requests, (place * DECISIONS.length + decisionNumber(end)) * REQUEST_CLASSES.length + group);

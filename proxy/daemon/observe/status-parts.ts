@@ -1,4 +1,4 @@
-// The parts that speak in the status beside those the platform's shape knows: registered once at start, asked for every status.
+// Parts of the status in addition to those of the platform's shape: registered once at start, queried for every status.
 // A part that throws is reported as failed; it never keeps the status from being written.
 
 import { cutMessage, type ModuleStatus } from "../../core/status/status.ts";

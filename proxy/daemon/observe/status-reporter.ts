@@ -1,4 +1,4 @@
-// Puts the parts' own words together into the aggregate status, and writes it when something changed and once a minute.
+// Builds the aggregate status from its parts, and writes it when something changed and once a minute.
 
 import { perEndpoint } from "../../core/channel/key-status.ts";
 import type { RedirectCounters } from "../../core/ports.ts";

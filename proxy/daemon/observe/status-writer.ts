@@ -1,4 +1,4 @@
-// When status.json is written: once a minute, shortly after every change, and once more at the end. Written beside the requests: a disk
+// When status.json is written: once a minute, shortly after every change, and once more at the end. Written asynchronously: a disk
 // that stalls delays the status and nothing else.
 
 import type { Log } from "../../core/ports.ts";
@@ -36,7 +36,7 @@ export function makeStatusWriter({ current, write, eachTime, log, monotonicMs }:
   let dueMs = Number.POSITIVE_INFINITY;
   let failure: string | undefined;
   let stopped = false;
-  /** As if long enough ago: the first change is told at once. */
+  /** As if long enough ago: the first change is written at once. */
   let wroteMs = monotonicMs() - LEAST_INTERVAL_MS;
   let writing: Promise<void> | undefined;
 

@@ -1,5 +1,5 @@
-// Builds telemetry from the config, and lets it take log lines. Lines that callers cause stay on this machine: they name users and
-// what those ask for, and a caller could fill the platform's store with them.
+// Builds telemetry from the config and connects it to the log. Lines that callers cause stay on this machine: they name users and
+// their requests, and a caller could fill the platform's store with them.
 
 import { makeTelemetryApi } from "../../adapters/host/telemetry-api.ts";
 import type { LogOutput } from "../../adapters/log/lines.ts";

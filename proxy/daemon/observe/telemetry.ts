@@ -1,6 +1,6 @@
-// Telemetry to the platform: gathers events, once a minute packs and posts them, keeps what finds no room in event files, and tells
-// every quarter of an hour how the agent does. It has no timer of its own while nothing fails: whoever is awake anyway calls tick().
-// Nothing waits for it, and nothing is sent while the platform has not said which machine this is.
+// Telemetry to the platform: collects events, packs and posts them once a minute, writes the overflow to event files, and reports
+// the agent's state every quarter of an hour. It has no timer of its own while nothing fails: tick() is called after a poll or a write.
+// It never blocks a request, and sends nothing before the VM's identity is known.
 
 import type { TelemetryApi } from "../../adapters/host/telemetry-api.ts";
 import type { EventFileKind, EventFolder } from "../../adapters/telemetry/event-folder.ts";
@@ -35,7 +35,7 @@ export interface TelemetryPorts {
 export interface Telemetry {
   /** Takes an event; full queues drop it. */
   add(event: Pick<GenericEvent, "level" | "taskName" | "message">): void;
-  /** Looks whether it is time for something. Cheap, returns at once. */
+  /** Does what is due. Cheap, returns at once. */
   tick(): void;
   readonly part: StatusPart;
   /** Ends waiting for another try, gives a call that is under way a moment, and keeps what was not sent. */
@@ -46,7 +46,7 @@ const MINUTE_MS = 60_000;
 const DRAIN_MS = MINUTE_MS;
 const KEPT_FILES_MS = 5 * MINUTE_MS;
 const HEARTBEAT_MS = 15 * MINUTE_MS;
-/** IMDS throttles who asks often, and the answers hardly ever change. */
+/** IMDS throttles frequent callers, and the answers hardly ever change. */
 const METADATA_MS = 15 * MINUTE_MS;
 const TRIES = 5;
 const RETRY_MS = 15_000;

@@ -1,5 +1,5 @@
-// Puts a platform item and the local rule file that it asks for together. The file is read at every poll: what counts is its
-// content at that moment, not its date. Says what came of the file; what that means for the endpoint is decided in guards.ts.
+// Merges a platform item and the local rule file that it requests. The file is read at every poll: what counts is its
+// content at that moment, not its date. Reports the state of the file; guards.ts decides what that means for the endpoint.
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// How each endpoint is guarded right now: mode and policy, derived from the host's orders. Rules that cannot be used leave
-// the last good ones in force; if there never were any, the endpoint is closed. State is replaced whole, never edited.
+// Mode and policy of each endpoint, derived from the host's desired state. Rules that cannot be used leave
+// the last good ones active; if there never were any, the endpoint fails closed. State is replaced whole, never edited.
 
 import { type EndpointOrder, perEndpoint, type RawRuleItem } from "../../core/channel/key-status.ts";
 import type { Policy } from "../../core/ports.ts";
@@ -10,19 +10,19 @@ import type { LocalRules } from "../../core/rules/local-rules.ts";
 
 export interface EndpointGuard {
   readonly mode: Mode;
-  /** Id of the rule set in force, as decisions name it: the host's, or with a local file the merged one; empty when there is none. */
+  /** Id of the active rule set, as decisions name it: the host's, or with a local file the merged one; empty when there is none. */
   readonly ruleSetId: string;
   /** Id of the newest rule set as the host named it. */
   readonly platformRuleId: string;
-  /** What came of the local rule file; undefined when the platform does not ask for one. */
+  /** State of the local rule file; undefined when the platform does not request one. */
   readonly localFile: LocalFileState | undefined;
-  /** The local file in force, for when a later one is bad; undefined when none is, or the platform asks for none any more. */
+  /** The active local file, for when a later one is bad; undefined when none is, or the platform no longer requests one. */
   readonly goodFile: GoodFile | undefined;
   /** Undefined: no rules apply (version 1.0, or disabled); only the built-in refusals do. */
   readonly policy: Policy | undefined;
-  /** Why the newest rules are not in force; undefined when they are. */
+  /** Why the newest rules are not active; undefined when they are. */
   readonly refusal: string | undefined;
-  /** The order that was last looked at, as text: the same order is not compiled again. */
+  /** The desired state that was last applied, as text: the same text is not compiled again. */
   readonly orderText: string;
 }
 
@@ -31,7 +31,7 @@ export interface LocalFileState {
   readonly state: "applied" | "missing" | "refused";
   /** Why it is refused; empty otherwise. */
   readonly message: string;
-  /** Of the content that is in force, hex: this file's, or with a refused one the last good one's; empty when none is. */
+  /** Of the active content, hex: this file's, or with a refused one the last good one's; empty when none is. */
   readonly sha256: string;
 }
 
@@ -66,15 +66,15 @@ export interface ComposedRules {
   readonly json: RawRuleItem["json"] | undefined;
   /** Id of the rule set that comes of it. */
   readonly id: string;
-  /** Undefined: the platform does not ask for a local file. */
+  /** Undefined: the platform does not request a local file. */
   readonly localFile: LocalFileState | undefined;
   /** What is merged in. */
   readonly goodFile: GoodFile | undefined;
 }
 
 /**
- * Looks at the local rule file of an item, anew at every poll.
- * @param before - the good file so far, to go on with when the one that is there now is bad
+ * Reads the local rule file of an item, again at every poll.
+ * @param before - the good file so far, used on when the present one is bad
  */
 export type ComposeRules = (item: RawRuleItem, from: Endpoint, before: GoodFile | undefined) => ComposedRules;
 
@@ -90,7 +90,7 @@ export interface GuardChange {
   readonly warnings: readonly string[];
 }
 
-/** Applies the host's orders to the guards in force; returns the new guards and what changed. */
+/** Applies the host's desired state to the active guards; returns the new guards and what changed. */
 export async function applyOrders(
   current: Guards,
   orders: Readonly<Record<Endpoint, EndpointOrder>>,
@@ -154,15 +154,15 @@ async function guardByRules(
   // Rules from before a local file was wanted are no stand-in for rules with it: the owner's restrictions may stand in the file.
   const hasLastGood = before.policy !== undefined && before.policy !== DENY_ALL && (!fileWanted || before.goodFile !== undefined);
   if (hasLastGood) {
-    // The platform's mode is obeyed even when its rules are not usable; a mode nobody knows counts as enforce.
+    // The platform's mode is applied even when its rules are not usable; an unknown mode counts as enforce.
     return { guard: { ...refused, mode: mode ?? "enforce", ruleSetId: before.ruleSetId, policy: before.policy }, warnings: [] };
   }
-  // A wanted file that was never in force closes the endpoint in audit too, for the same reason.
+  // A wanted file that was never active closes the endpoint in audit too, for the same reason.
   const closed = fileWanted && mode !== "disabled" ? "enforce" : (mode ?? "enforce");
   return { guard: { ...refused, mode: closed, ruleSetId: rules.id, policy: DENY_ALL }, warnings: [] };
 }
 
-/** Whether any policy in force looks at the content of executables. */
+/** Whether any active policy needs the content of executables. */
 export function wantsExecutableHash(guards: Guards): boolean {
   return ENDPOINTS.some((endpoint) => guards[endpoint].policy?.wantsExecutableHash === true);
 }

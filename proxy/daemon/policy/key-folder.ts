@@ -1,5 +1,5 @@
-// The key keeper's way to the key folder. The folder is looked at anew for every step, so that what was mended while the agent runs
-// is seen, and what was broken is refused.
+// The key keeper's access to the key folder. The folder is checked again for every step, so that a repair while the agent runs
+// is noticed, and damage is refused.
 
 import { openKeyStore } from "../../adapters/storage/key-store.ts";
 import type { KeeperPorts } from "./key-keeper.ts";

@@ -1,5 +1,5 @@
-// The loop that follows the secure channel: asks the host for its status, puts rules in force, gets a key latched and has the
-// redirect switched. Every step may fail; then what was in force stays, and the next poll tries again.
+// The loop that follows the secure channel: polls the host for its status, activates rules, gets a key latched and has the
+// redirect switched. Every step may fail; then the active state stays, and the next poll tries again.
 
 import { type HostClock, hostNowMs, makeDateRenderer } from "../../core/channel/host-clock.ts";
 import type { KeyStatus } from "../../core/channel/key-status.ts";
@@ -24,7 +24,7 @@ export interface Snapshot {
   /** Counts every change of rules, modules, channel or key. */
   readonly epoch: number;
   readonly guards: Guards;
-  /** Policy modules that are asked after the rules. */
+  /** Policy modules that are evaluated after the rules. */
   readonly modules: ModuleSet;
   readonly channel: SecureChannel;
 }
@@ -37,7 +37,7 @@ export interface KeeperReport {
   readonly keyIncarnationId: number | undefined;
   /** Monotonic ms of the last status the host answered; undefined: never. */
   readonly lastContactMs: number | undefined;
-  /** How far the host's clock is ahead of ours; undefined until the host has told its time. It tells whole seconds only. */
+  /** How far the host's clock is ahead of ours, in whole seconds; undefined until the host's time is known. */
   readonly clockOffsetMs: number | undefined;
 }
 
@@ -54,7 +54,7 @@ export interface KeeperPorts {
   readonly pruneKeys: (keepGuid: string) => void;
   readonly composeRules: ComposeRules;
   readonly prepareRules: PrepareRules;
-  /** Guards or unguards endpoints in the kernel; called after the snapshot that decides their requests is in force. */
+  /** Redirects endpoints in the kernel, or removes the redirect; called after the snapshot that decides their requests is active. */
   readonly applyRedirect: (wanted: Readonly<Record<Endpoint, boolean>>, keyReady: boolean) => void;
   readonly changed: () => void;
   readonly log: Log;
@@ -69,7 +69,7 @@ export interface KeyKeeper {
   hostDate(): string;
   /** One turn of the loop. Never rejects. */
   poll(): Promise<void>;
-  /** Takes these modules in force, whole, for every request decided from now on. */
+  /** Activates these modules, whole, for every request decided from now on. */
   putModulesInForce(modules: ModuleSet): void;
 }
 
@@ -111,8 +111,8 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
     const clockOffsetMs = hostDateMs === undefined ? report.clockOffsetMs : Math.round(hostDateMs - ports.localNowMs());
     await putRulesInForce(status);
     const key = await followKey(status);
-    // The redirect follows the modes even when the key could not be had: an endpoint that was switched off must be let go,
-    // and one that is guarded stays guarded (its requests are answered 503 until a key is latched).
+    // The redirect follows the modes even without a key: the redirect of a disabled endpoint must be removed,
+    // and a redirected one stays redirected (its requests are answered 503 until a key is latched).
     ports.applyRedirect(wantsRedirect(snapshot.guards), snapshot.channel.kind === "latched");
     tell({
       stateText: status.stateText,

@@ -1,13 +1,13 @@
-// When the host is asked: at an interval, and sooner when somebody wants to know. Tells when the loop no longer turns, so that a status
+// When the host is polled: at an interval, and sooner when woken. Measures how long the loop has hung, so that a status
 // never says that a dead loop runs.
 
-/** Between the starts of two questions, however often somebody asks for one: anyone on the VM may. */
+/** Least time between the starts of two polls: any user on the VM may wake the loop. */
 const LEAST_INTERVAL_MS = 1_000;
 /** One turn is three calls of at most 10 s and the compilation of rules; no turn takes this long by itself. */
 const STALLED_MS = 90_000;
 
 export interface PollLoopPorts {
-  /** One turn, which must not reject; told when it began. */
+  /** One turn, which must not reject; gets the time when it began. */
   readonly poll: (startedMs: number) => Promise<void>;
   /** From the end of a turn to the next one. */
   readonly intervalMs: () => number;

@@ -1,4 +1,4 @@
-// Composed rules become a policy in force: compiled to a component and loaded. The component stays beside the status for inspection.
+// Turns composed rules into an active policy: compiled to a component and loaded. A copy is kept next to the status for inspection.
 
 import { compileItemApart } from "../../adapters/policy/compile-item.ts";
 import { loadPolicy } from "../../adapters/policy/component.ts";
@@ -11,7 +11,7 @@ import type { PrepareRules } from "./guards.ts";
 
 /** @param compileCommand - starts the process that compiles a large rule set; an endpoint's name is added */
 export function makePrepareRules(statusFolder: string, compileCommand: readonly string[], log: Log): PrepareRules {
-  // The rules come in force whether or not the disk takes its copy.
+  // The rules become active whether or not their copy can be written.
   const copies = perEndpoint((endpoint) => makeLatestWrite((component: Uint8Array) => writePolicyFile(statusFolder, endpoint, component)));
   return async (endpoint, json) => {
     const compiled = await compileItemApart(compileCommand, endpoint, json);

@@ -1,12 +1,12 @@
-// Looks after the redirect while the agent runs: whether programs, pins and guarded endpoints are as they were put. What is put right
-// is told; what cannot be put right makes the status say so until it is.
+// Checks the redirect while the agent runs: whether programs, pins and redirected endpoints are as the agent set them. Repairs
+// are logged; damage that cannot be repaired is shown in the status until it is.
 
 import type { Log, RedirectFault, Redirector } from "../../core/ports.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import type { StatusPart } from "../../core/status/status-part.ts";
 
 export interface KernelCheck {
-  /** Looks once; cheap enough for every poll. */
+  /** One check; cheap enough for every poll. */
   run(): void;
   readonly part: StatusPart;
 }
@@ -30,7 +30,7 @@ export function makeKernelCheck(
   let damage: readonly RedirectFault[] = [];
   let repairs = 0;
   let lastFault = "";
-  /** Empty: nothing was told yet. */
+  /** Empty: nothing was logged yet. */
   let toldUnpinned: string | undefined = "";
 
   function tellPins(): void {

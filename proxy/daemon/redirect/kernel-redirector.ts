@@ -1,4 +1,4 @@
-// Finds the eBPF object and opens the redirector as the config wants it.
+// Finds the eBPF object and opens the redirector as configured.
 
 import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";

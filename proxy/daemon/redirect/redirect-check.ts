@@ -1,4 +1,4 @@
-// Is the redirect what the modes want? What could not be switched is tried again with each poll; until then the status says so.
+// Compares the redirect with what the modes require. A failed switch is retried with each poll; until then the status shows it.
 
 import { ENDPOINT_FACTS, ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
 import type { StatusPart } from "../../core/status/status-part.ts";

@@ -1,5 +1,5 @@
-// Switches the redirect: an endpoint is guarded in the kernel while its mode is audit or enforce, and guarding starts only
-// when somebody can answer: the listener is bound and a key is latched.
+// Switches the redirect: an endpoint is redirected in the kernel while its mode is audit or enforce, and that starts only
+// when requests can be answered: the listener is bound and a key is latched.
 
 import { perEndpoint } from "../../core/channel/key-status.ts";
 import type { Log, Redirector } from "../../core/ports.ts";
@@ -14,7 +14,7 @@ export interface RedirectSwitch {
   release(): void;
 }
 
-/** @param inherited - endpoints that an earlier agent guarded: they stay so until the host says otherwise */
+/** @param inherited - endpoints that the previous instance redirected: they stay so until the host says otherwise */
 export function makeRedirectSwitch(
   redirector: Pick<Redirector, "setEndpoint">,
   log: Log,

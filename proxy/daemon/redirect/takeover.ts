@@ -1,5 +1,5 @@
-// Comes into the place of an earlier agent and leaves its own to the next: one agent at a time, the listening socket inherited where
-// the service manager keeps one, and no connection taken before it can be answered.
+// Takes over from the previous instance and leaves the redirect to the next: one agent at a time, the listening socket inherited with
+// socket activation, and no connection accepted before it can be answered.
 
 import { hasPins, openPinFolder } from "../../adapters/ebpf/pins.ts";
 import { lockFolder } from "../../adapters/service/instance-lock.ts";
@@ -57,7 +57,7 @@ export async function letGo(redirect: Pick<RedirectSwitch, "release">): Promise<
   await Bun.sleep(LAST_ARRIVALS_MS);
 }
 
-/** Whether an earlier agent's redirect is in effect without an agent: what it guards answers nobody until one starts. */
+/** Whether a previous instance's redirect is active without an agent: its endpoints are unreachable until one starts. */
 export function isRedirectLeft(pinFolder: string): boolean {
   return pinFolder !== "" && hasPins(pinFolder);
 }

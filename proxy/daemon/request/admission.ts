@@ -1,5 +1,5 @@
-// What happens when a connection arrives: the kernel's record says where it came from, its user is given a place by its share, and
-// only then identification starts, while the request is still on its way. Nothing is read about a connection that is refused.
+// Admits or refuses a new connection: the kernel's record gives its user, the user's share decides about its place, and
+// only then identification starts, while the request is still on its way. Nothing is read about a refused connection.
 
 import type { Admission, Connection, ConnectionOrigin, Exchange, Identify, Peer, Redirector } from "../../core/ports.ts";
 import { type Endpoint, endpointAt } from "../../core/request/endpoint.ts";
@@ -79,7 +79,7 @@ export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
     isWanted: () => boolean,
   ): Promise<CallerLookup> {
     const endpoint: Endpoint | undefined = endpointAt(record.destinationAddress, record.destinationPort);
-    // Only guarded addresses are redirected; anything else in a record is not ours to forward.
+    // Only addresses of the endpoints are redirected; anything else in a record must not be forwarded.
     if (endpoint === undefined) return Promise.resolve({ kind: "not-redirected" });
     const acceptedMs = ports.monotonicMs();
     const identified = turns.run(record.realUid, isWanted, () => ports.identify(record, endpoint, { address, port }));
@@ -97,7 +97,7 @@ export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
     return wasLost() ? "record-lost" : "not-redirected";
   }
 
-  /** Did the kernel fail to publish a record lately? Then this connection may be that caller: ask it to come again. */
+  /** Did the kernel fail to publish a record lately? Then this connection may be that caller's: it gets a 503 to retry. */
   function wasLost(): boolean {
     const counters = ports.redirector.counters();
     if (!counters.ok) return true;

@@ -1,5 +1,5 @@
-// Users who use up what all share: whoever is refused a connection has the kernel refuse its next connects for a moment, so that
-// they do not stand in the backlog before others'. Status and log name such users. Decides about nobody's share itself.
+// Rate limit for users at their connection share: after a refused connection the kernel refuses that user's connects for a moment, so
+// that they do not fill the backlog. Status and log name such users. Does not decide about shares itself.
 
 import type { Log, Redirector } from "../../core/ports.ts";
 import type { StatusPart } from "../../core/status/status-part.ts";
@@ -8,7 +8,7 @@ import type { Owner } from "../../core/tally/connection-shares.ts";
 export interface Crowding {
   /** A connection of this owner was refused. */
   refused(owner: Owner): void;
-  /** Asks the kernel; cheap enough for every poll. */
+  /** Reads the kernel's counts; cheap enough for every poll. */
   look(): void;
   readonly part: StatusPart;
 }

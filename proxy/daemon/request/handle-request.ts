@@ -1,4 +1,4 @@
-// One proxied request, top to bottom: who asked, what exactly was asked, may it leave, endorse it, forward it, say how it ended.
+// One proxied request, top to bottom: identify the caller, parse the request, authorize it, endorse it, forward it, log how it ended.
 // Each step needs the value of the step before, so none can be skipped. Nothing here touches the system but through a port.
 
 import { endorse, type OutboundBody } from "../../core/channel/endorsement.ts";
@@ -26,7 +26,7 @@ export type CallerLookup =
       /** From accept until the caller was known; only for the first request of a connection. */
       readonly identifyMs?: number | undefined;
     }
-  /** The connection did not come through the redirect: nobody knows where it wanted to go. */
+  /** The connection did not come through the redirect: its destination is unknown. */
   | { readonly kind: "not-redirected" }
   /** It did, but its record could not be kept or read. */
   | { readonly kind: "record-lost" };
@@ -193,7 +193,7 @@ interface Permitted {
   readonly request: CanonicalRequest;
   readonly modules: readonly ModuleOutcome[];
   readonly permit: Permit;
-  /** Undefined: leaves unsigned, because the host takes it so (exempt uploads) or does not look yet (audit without a key). */
+  /** Undefined: forwarded unsigned, because the host accepts it so (exempt uploads) or does not check yet (audit without a key). */
   readonly key: LatchedKey | undefined;
   readonly exempt: boolean;
 }

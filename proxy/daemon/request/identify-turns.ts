@@ -1,12 +1,12 @@
-// In which order callers are identified. A user has so many identifications at once; what is beyond waits in that user's own line, so
-// that a flood of one user's connections never stands before another user's. A connection that ends while it waits costs nothing.
+// The order in which callers are identified. A user has so many identifications at once; further ones wait in that user's own queue, so
+// that a flood of one user's connections never delays another user's. A connection that ends while it waits costs nothing.
 
 import type { Caller } from "../../core/request/caller.ts";
 
 export interface IdentifyTurns {
   /**
    * Runs `start` when it is this user's turn.
-   * @param isWanted - asked when the turn comes
+   * @param isWanted - called when the turn comes
    * @returns undefined when it was no longer wanted by then
    */
   run(uid: number, isWanted: () => boolean, start: () => Promise<Caller>): Promise<Caller | undefined>;
@@ -54,7 +54,7 @@ export function makeIdentifyTurns(): IdentifyTurns {
 
   return {
     run(uid, isWanted, start) {
-      // The VM's own agents are root: they wait for nobody.
+      // The VM's own agents are root: they never wait.
       if (uid === ROOT) return start();
       const line = lines.get(uid) ?? { running: 0, waiting: [] };
       lines.set(uid, line);

@@ -1,5 +1,5 @@
-// Walks the whole decision trail, oldest segment first: tells every record, and everything that is not as the agent wrote it. Behind a
-// damage it goes on where it can, so that one changed byte does not hide the rest. Works while the agent writes.
+// Reads the whole decision trail, oldest segment first: reports every record, and everything that is not as the agent wrote it. After
+// damage it continues where it can, so that one changed byte does not hide the rest. Works while the agent writes.
 
 import { decodeRecord } from "../../adapters/trail/decode-record.ts";
 import { HEADER_BYTES, NO_HASH, readFrame } from "../../adapters/trail/frame.ts";

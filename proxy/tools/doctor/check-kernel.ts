@@ -1,4 +1,4 @@
-// Can this kernel carry the redirect: version, machine, BTF, cgroup2, bpffs, libbpf, rights of the process that looks?
+// Can this kernel run the redirect: version, machine, BTF, cgroup2, bpffs, libbpf, rights of this process?
 
 import { broken, doubtful, type Finding, fine } from "./finding.ts";
 

@@ -12,11 +12,11 @@ export interface NetworkFacts {
   readonly iptables: string | undefined;
   /** Parsed output of `nft -j list ruleset`; undefined likewise. */
   readonly nftables: unknown;
-  /** By endpoint address: `ip route get` found a way, or its words why not; undefined when it could not be asked. */
+  /** By endpoint address: `ip route get` found a route, or its error; undefined when it could not be queried. */
   readonly routes: Readonly<Record<string, { readonly ok: boolean; readonly words: string } | undefined>>;
   /** Status of `GET /health` on the listener, or why there is no answer. */
   readonly listener: { readonly kind: "answers"; readonly status: number } | { readonly kind: "silent"; readonly why: string };
-  /** User id of who made the listening socket; undefined when there is none, or it cannot be told. */
+  /** User id of the listening socket's creator; undefined when there is none, or it is unknown. */
   readonly listenerOwner: number | undefined;
 }
 

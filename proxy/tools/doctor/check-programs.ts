@@ -11,7 +11,7 @@ export interface HookFacts {
   readonly programs: readonly { readonly id: number; readonly name: string }[];
 }
 
-/** @param hooks - undefined: could not be asked, with the reason */
+/** @param hooks - undefined: could not be queried, with the reason */
 export function checkPrograms(cgroupPath: string, hooks: readonly HookFacts[] | string): readonly Finding[] {
   if (typeof hooks === "string")
     return [doubtful("programs", `cannot ask for the programs at ${cgroupPath}: ${hooks}`, "run doctor as root")];

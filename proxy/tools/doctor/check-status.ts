@@ -1,4 +1,4 @@
-// What the agent's own status file says, read as a stranger's text: age, version, host contact, clock, endpoints, health notes.
+// Checks the agent's own status file, read as untrusted text: age, version, host contact, clock, endpoints, health notes.
 
 import { ENDPOINT_FACTS, ENDPOINTS } from "../../core/request/endpoint.ts";
 import { isObject } from "../../core/text/json-text.ts";
@@ -10,9 +10,9 @@ export interface StatusFacts {
   readonly status: unknown;
   readonly trouble: string;
   readonly nowMs: number;
-  /** Version of the program that asks. */
+  /** Version of this program. */
   readonly ownVersion: string;
-  /** By endpoint: SHA-256 of the policy file beside the status; undefined when there is none. */
+  /** By endpoint: SHA-256 of the policy file next to the status; undefined when there is none. */
   readonly policyFiles: Readonly<Record<string, string | undefined>>;
 }
 
@@ -115,7 +115,7 @@ function checkClock(details: Readonly<Record<string, unknown>>): Finding {
     : fine("clock", words);
 }
 
-/** Connects that the kernel refused, or whose callers it could not tell us: counted since the programs were attached. */
+/** Connects that the kernel refused, or whose callers' records were lost: counted since the programs were attached. */
 function checkCounters(counters: unknown): readonly Finding[] {
   if (!isObject(counters)) return [];
   const count = (name: string) => (typeof counters[name] === "number" ? counters[name] : 0);

@@ -1,4 +1,4 @@
-// What doctor needs to know of files: kind, owner, mode. Looks, never opens for writing, never follows a link in the last place.
+// What doctor needs to know of files: kind, owner, mode. Read-only, never follows a link in the last component.
 
 import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";

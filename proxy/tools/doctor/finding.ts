@@ -1,4 +1,4 @@
-// What doctor says about one thing it looked at, and how all of it is put into words. Checks are pure: facts in, findings out.
+// What doctor reports about one check, and how all findings are rendered. Checks are pure: facts in, findings out.
 
 export type Health = "ok" | "warn" | "fail";
 
@@ -16,7 +16,7 @@ export function fine(check: string, found: string): Finding {
   return { check, health: "ok", found, advice: "" };
 }
 
-/** Protection or service is degraded, or could not be looked at. */
+/** Protection or service is degraded, or could not be checked. */
 export function doubtful(check: string, found: string, advice: string): Finding {
   return { check, health: "warn", found, advice };
 }

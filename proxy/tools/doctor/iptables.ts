@@ -57,7 +57,7 @@ function readTables(saved: string): ReadonlyMap<string, Table> {
   return tables;
 }
 
-/** Matches whose value we can compare; each tells how the packet fits it. */
+/** Matches whose value we can compare; each decides whether the packet fits it. */
 const MATCHES: Readonly<Record<string, (packet: Packet, value: string) => Fit>> = {
   "-d": ({ destination }, value) => addressFits(destination, value),
   "-p": (_packet, value) => (value === "tcp" || value === "all" ? "yes" : "no"),

@@ -91,7 +91,7 @@ function matchFits({ op, left, right }: Members, packet: Packet): Fit {
   return op === "!=" ? negated(fit, true) : "unknown";
 }
 
-/** What the packet has where a rule looks; `state` stands for the connection's state. */
+/** The packet's field that a rule compares; `state` stands for the connection's state. */
 function fieldOf(left: unknown, packet: Packet): string | number | undefined {
   if (!isObject(left)) return undefined;
   const { payload, meta, ct } = left;

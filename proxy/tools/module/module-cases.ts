@@ -11,7 +11,7 @@ import { quote } from "../../core/text/text-layout.ts";
 import { parseCallerJson, parseInlineCaller } from "../policy/caller-input.ts";
 import { parseRequestText, type RequestText, screenRequest } from "../policy/decide-request.ts";
 
-/** The operator's bytes: of a file beside the case file, or as they stand in it. */
+/** The operator's bytes: of a file next to the case file, or as given in it. */
 export type SettingsSource = { readonly kind: "path"; readonly path: string } | { readonly kind: "text"; readonly text: string };
 
 export interface ModuleCase {
@@ -53,7 +53,7 @@ export interface ModuleCaseError {
 
 const KINDS = ["allow", "deny", "abstain"] as const;
 const EXPECTED = [...KINDS, "failed"] as const;
-/** What the rules of an endpoint without rules come to: in the agent a module is never the first to be asked. */
+/** The verdict of the rules of an endpoint without rules: in the agent a module is never the first to decide. */
 const NO_RULES: PolicyAnswer = { kind: "allow", reason: "no-rules", rule: "", labels: [] };
 const MAX_CASES = 100_000;
 
@@ -166,7 +166,7 @@ function readCaseRequest(endpointText: unknown, text: unknown, claims: Claims, p
   return reached.ok ? reached : wrong(`${pointer}/request`, reached.error);
 }
 
-/** The request as modules are asked about it, or why the agent never asks them. */
+/** The request as modules see it, or why the agent never calls them for it. */
 export function reachModules(endpoint: Endpoint, request: RequestText, claims: Claims): Result<CanonicalRequest, string> {
   const read = readRequest(endpoint, request.method, request.target);
   if (!read.ok) {
@@ -184,7 +184,7 @@ function readCaller(json: unknown, pointer: string): Read<Claims> {
   return caller.ok ? ok(caller.value.claims) : wrong(json === undefined ? pointer : `${pointer}/caller`, `caller: ${caller.error}`);
 }
 
-/** Not said: {@link NO_RULES}. null: nobody was asked before. */
+/** Missing: {@link NO_RULES}. null: no policy before this one. */
 export function readSoFar(json: unknown, pointer: string): Read<PolicyAnswer | undefined> {
   if (json === undefined) return ok(NO_RULES);
   return json === null ? ok(undefined) : readAnswer(json, pointer);

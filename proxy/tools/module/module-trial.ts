@@ -1,4 +1,4 @@
-// Asks a prepared module outside the daemon, by the same code and under the same budgets as inside it: for the checks before it is
+// Calls a prepared module outside the daemon, with the same code and budgets as inside it: for the checks before it is
 // installed, and for its author's tests.
 
 import {
@@ -29,7 +29,7 @@ export function tryModuleSettings(component: CompiledComponent, budgets: ModuleB
   return ok(undefined);
 }
 
-/** A configured module that is asked one question after the other; one that failed is started anew. */
+/** A configured module that evaluates one request after the other; one that failed is restarted. */
 export class TriedModule {
   readonly #component: CompiledComponent;
   readonly #budgets: ModuleBudgets;
@@ -42,13 +42,13 @@ export class TriedModule {
     this.#settings = settings;
   }
 
-  /** @returns what came of it, or why the module could not be asked at all */
+  /** @returns the result, or why the module could not be called at all */
   ask(question: PolicyQuestion): Result<ModuleTrial, string> {
     const started = this.#instance === undefined ? this.#start() : ok(this.#instance);
     if (!started.ok) return started;
     const instance = started.value;
     const answer = instance.evaluate(question);
-    // The checkpoint that found it used up had asked for more than was left.
+    // The checkpoint that found it used up had required more than was left.
     const fuel = Math.min(instance.fuelSpent(), this.#budgets.fuel);
     if (answer.ok) return ok({ answer: answer.value, failure: "", fuel });
     this.#instance = undefined;

@@ -1,4 +1,4 @@
-// What came of asking a module about its cases, judged, and which of its answers the cases have seen.
+// Judges the results of a module's cases, and which kinds of answers the cases have seen.
 
 import type { PolicyAnswer } from "../../core/modules/policy-question.ts";
 import type { Result } from "../../core/result.ts";
@@ -16,7 +16,7 @@ export interface ModuleTrial {
 
 export interface CaseOutcome {
   readonly case: ModuleCase;
-  /** Undefined: it could not be asked at all. */
+  /** Undefined: it could not be called at all. */
   readonly trial: ModuleTrial | undefined;
   /** What is not as the case wants it; undefined: the case holds. */
   readonly difference: string | undefined;
@@ -27,7 +27,7 @@ export interface SettingsOutcome {
   readonly difference: string | undefined;
 }
 
-/** @param trial - what came of asking, or why it could not be asked */
+/** @param trial - the result of the call, or why it could not be made */
 export function judgeCase(wanted: ModuleCase, trial: Result<ModuleTrial, string>): CaseOutcome {
   if (!trial.ok) return { case: wanted, trial: undefined, difference: trial.error };
   return { case: wanted, trial: trial.value, difference: compareTrial(wanted, trial.value) };

@@ -1,5 +1,5 @@
-// A caller as people describe it to the tools: the members of a request's log line, as JSON or as `name=value,…`. What is not said
-// is unknown, as it is for the agent; a member that nobody knows is refused, because a typing mistake would change the answer.
+// A caller as described to the tools: the members of a request's log line, as JSON or as `name=value,…`. A missing member
+// is unknown, as it is for the agent; an undefined member is refused, because a typo would change the answer.
 
 import type { Claims } from "../../core/request/caller.ts";
 import { err, ok, type Result } from "../../core/result.ts";
@@ -13,7 +13,7 @@ export interface DescribedCaller {
 
 type Kind = "text" | "texts" | "number" | "flag";
 
-/** Members that say who asks, under the names they have in the log. */
+/** Members that identify the caller, under the names they have in the log. */
 const CALLER_MEMBERS = {
   userName: "text",
   userGroups: "texts",

@@ -1,4 +1,4 @@
-// How an identity can name a caller: by user and program where the program is known and says who asks, by user alone where it is
+// How an identity can name a caller: by user and program where the program is known and identifies the caller, by user alone where it is
 // an interpreter (any script runs in it), never without a user.
 
 /** The selectors of an identity. */
@@ -30,7 +30,7 @@ const INTERPRETER =
 const UNCLEAR = /[\0\ufffd]/;
 const MAX_PATH_CHARACTERS = 4096;
 
-/** @param exePath - absolute, or undefined when nobody proved it */
+/** @param exePath - absolute, or undefined when unverified */
 export function readCaller(userName: string | undefined, exePath: string | undefined): CallerReading {
   if (userName === undefined || userName === "") return { kind: "not-nameable", why: "unknown-user" };
   if (!isClear(userName)) return { kind: "not-nameable", why: "unclear-user" };
@@ -40,7 +40,7 @@ export function readCaller(userName: string | undefined, exePath: string | undef
   return { kind: "nameable", selectors: { userName, exePath }, note: undefined };
 }
 
-/** Does the program run whatever it is told to run? Judged by its name, with any version number at its end. */
+/** Does the program run arbitrary scripts? Judged by its name, with any version number at its end. */
 export function isInterpreter(exePath: string): boolean {
   return INTERPRETER.test(exePath.slice(exePath.lastIndexOf("/") + 1));
 }

@@ -23,7 +23,7 @@ export interface PolicyCase {
 }
 
 export interface CaseFile {
-  /** A path beside the case file, or the rule set itself. */
+  /** A path relative to the case file, or the rule set itself. */
   readonly rules: { readonly kind: "path"; readonly path: string } | { readonly kind: "inline"; readonly json: unknown };
   readonly endpoint: Endpoint | undefined;
   /** In place of the mode in the rules. */
@@ -43,7 +43,7 @@ export interface CaseOutcome {
   readonly answer: Answer;
   readonly reason: string;
   readonly rule: string;
-  /** Undefined when the rules were not asked. */
+  /** Undefined when the rules were not evaluated. */
   readonly trace: RuleTrace | undefined;
   /** Component and explanation differ: our own defect, and the case fails. */
   readonly mismatch: boolean;

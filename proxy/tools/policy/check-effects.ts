@@ -1,5 +1,5 @@
-// Warns of rules that the agent takes but that hardly do what their author meant: parts that have no effect, identities that are
-// weak or that nobody can be, restrictions that are easily taken for more than they are. Never an error.
+// Warns of rules that the agent accepts but that probably do not do what their author meant: parts without effect, identities that are
+// weak or that no caller can fit, restrictions that are easily taken for more than they are. Never an error.
 
 import { ENDPOINT_FACTS, type Endpoint } from "../../core/request/endpoint.ts";
 import { SELECTORS } from "../../core/rules/rule-parts.ts";
@@ -130,7 +130,7 @@ function findUnused(rules: RuleSet, holders: Holders): readonly Finding[] {
     const pointer = `/rules/identities/${i}`;
     if (!shadowed.has(pointer) && !used.has(i)) findings.push(warn("unused-identity", pointer, `${quote(name)} is in no role assignment`));
   });
-  // With two roles of one name the rule set no longer tells which of them stood where.
+  // With two roles of one name the rule set no longer shows which of them stood where.
   const inOrder = !rules.warnings.some(({ kind }) => kind === "duplicate-role");
   for (const [i, role] of rules.roles.entries()) {
     const pointer = inOrder ? `/rules/roles/${i}` : "/rules/roles";
@@ -140,7 +140,7 @@ function findUnused(rules: RuleSet, holders: Holders): readonly Finding[] {
   return findings;
 }
 
-/** Privileges that grant nobody anything that a broader one does not: they can go, or somebody meant them to narrow, which they do not. */
+/** Privileges that grant nothing that a broader one does not: they can be removed, or were meant to narrow, which they do not. */
 function findShadowed(rules: RuleSet, holders: Holders): readonly Finding[] {
   const findings: Finding[] = [];
   const byPath = new Map<string, number[]>();

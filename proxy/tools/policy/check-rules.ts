@@ -65,7 +65,7 @@ function findElementErrors(rules: unknown): readonly Result<unknown, RuleError>[
 
 /** Names that lead nowhere, in rules that cannot be read as a whole. */
 function findLooseEnds(rules: unknown): readonly RuleWarning[] {
-  // Of a section that is no list nobody knows the names.
+  // Of a section that is no list the names are unknown.
   const names = (section: string) =>
     Array.isArray(memberOf(rules, section)) ? new Set(elementsOf(rules, section).map((element) => memberOf(element, "name"))) : undefined;
   const [privileges, roles, identities] = [names("privileges"), names("roles"), names("identities")];
@@ -99,7 +99,7 @@ function errorFinding({ kind, pointer, found, wanted }: RuleError): Finding {
   return { level: "error", kind, pointer, message: `found ${found}, want ${wanted}${hint}`, found, wanted };
 }
 
-/** The platform's rules may have loose ends, and the agent takes them; in a file that somebody writes they are mistakes. */
+/** The platform's rules may have undefined names, and the agent accepts them; in a hand-written file they are mistakes. */
 function warningFinding({ kind, pointer, name }: RuleWarning, { shape }: RuleSource): Finding {
   const finding = (level: FindingLevel, message: string): Finding => ({ level, kind, pointer, message });
   switch (kind) {
@@ -130,7 +130,7 @@ const SECTION_MEMBERS = {
   roleAssignments: ["role", "identities"],
 } as const satisfies Readonly<Record<keyof typeof READERS, readonly string[]>>;
 
-/** A member that nobody reads: most often a typing mistake, and then what it should restrict is not restricted. */
+/** A member that is never read: most often a typo, and then what it should restrict is not restricted. */
 function findUnknownMembers({ item, shape }: RuleSource): readonly Finding[] {
   const known = shape === "arm" ? [...ITEM_MEMBERS, ...ARM_MEMBERS, "provisioningState", ...ARM_ENVELOPE] : ITEM_MEMBERS;
   return [

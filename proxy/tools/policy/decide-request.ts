@@ -29,7 +29,7 @@ export interface Decided {
   /** Which step came to the decision. */
   readonly step: "form" | "built-in" | "rules";
   readonly canonical: Result<CanonicalRequest, CanonicalErrorCode>;
-  /** The component's own words; undefined when it was not asked. */
+  /** The component's own answer; undefined when it was not called. */
   readonly component: PolicyDecision | undefined;
 }
 
@@ -46,10 +46,10 @@ export function parseRequestText(text: string): Result<RequestText, string> {
   return err(`found ${quote(text)} as request, want "METHOD /path?query"`);
 }
 
-/** What becomes of a request before any policy is asked. */
+/** How a request is decided before any policy. */
 export type Screened =
   | { readonly kind: "refused"; readonly status: number; readonly step: "form" | "built-in"; readonly reason: string }
-  /** An upload that is forwarded without asking. */
+  /** An upload that is forwarded without a decision of the rules. */
   | { readonly kind: "exempt" }
   | { readonly kind: "asked"; readonly read: ReadRequest };
 

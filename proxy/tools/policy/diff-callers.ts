@@ -1,5 +1,5 @@
-// The callers that matter when two rule sets are compared. Identities only ever ask for facts to be there, never for facts to be
-// absent. So of all callers who are some identity, the one of whom nothing else is known is granted least, and if any of them is
+// The callers that matter when two rule sets are compared. Identities only ever require fields to be present, never to be
+// absent. So of all callers who are some identity, the one with no other known fields is granted least, and if any of them is
 // decided differently because of that identity, this one is. One caller per identity, and one who is none, are therefore enough.
 
 import type { Claims } from "../../core/request/caller.ts";
@@ -11,7 +11,7 @@ import { type CallerFacts, callerFacts, wantedTexts } from "./selector-fit.ts";
 /** One text per selector: an identity with several hashes is several of these. */
 export type SelectorTexts = Readonly<Partial<Record<Selector, string>>>;
 
-/** Somebody the rules tell from others. */
+/** A group of callers that the rules distinguish. */
 export interface CallerClass {
   readonly key: string;
   readonly selectors: SelectorTexts;
@@ -23,7 +23,7 @@ export interface CallerClass {
 export interface CallerClasses {
   /** Fits no identity. */
   readonly nobody: CallerClass;
-  /** Keys of the classes of each identity of a rule set; none for an identity that nobody can be. */
+  /** Keys of the classes of each identity of a rule set; none for an identity that no caller can fit. */
   keysOf(identity: Identity): readonly string[];
   get(key: string): CallerClass | undefined;
 }
@@ -118,7 +118,7 @@ function vocabularyOf(ruleSets: readonly RuleSet[]): Vocabulary {
   };
 }
 
-/** Claims that fit the selectors and nothing else that can be avoided; undefined when nobody can fit them. */
+/** Claims that fit the selectors and nothing else that can be avoided; undefined when no caller can fit them. */
 function leastCaller(selectors: SelectorTexts, vocabulary: Vocabulary, endpoint: Endpoint): Claims | undefined {
   const processFullPath = leastProgram(selectors, vocabulary);
   const cgroupPath = leastCgroup(selectors, vocabulary);

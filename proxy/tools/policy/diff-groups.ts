@@ -49,7 +49,7 @@ export interface RuleChange {
       }
     /** This parameter is there with different values. */
     | { readonly kind: "repeated"; readonly name: string };
-  /** `everyone`: but for those who were allowed before or still are. `whoever`: whom the other rules allow. */
+  /** `everyone`: except those who were allowed before or still are. `whoever`: those whom the other rules allow. */
   readonly who:
     | { readonly kind: "everyone" }
     | { readonly kind: "whoever" }

@@ -105,7 +105,7 @@ export interface QueryClass {
   readonly constraints: readonly (readonly QueryParameter[])[];
 }
 
-/** Lists that are told of one class; there may be thousands. */
+/** Lists that are shown of one class; there may be thousands. */
 const MAX_UNLESS = 100;
 
 /** Further parameters that would make it another class; each list as a whole. `more` counts those that are left out. */
@@ -117,7 +117,7 @@ export function unlessOf(queryClass: QueryClass): { readonly lists: readonly (re
   return { lists, more: others.length - lists.length };
 }
 
-/** Finds the patterns that parameters satisfy without looking at all of them. */
+/** Finds the patterns that parameters satisfy without checking all of them. */
 export class PatternIndex {
   readonly #byQuery = new Map<string, Pattern[]>();
   readonly #patterns: readonly Pattern[];

@@ -1,6 +1,6 @@
 // What changes from one rule set to another: every kind of request and caller that was denied and is allowed, or the other way
 // round, with a witness. The kinds come from the rules themselves (diff-requests.ts, diff-callers.ts) and are exhaustive unless a
-// limit was reached, which is said; what each of them gets is asked of the two compiled policies.
+// limit was reached, which is reported; both compiled policies decide each of them.
 
 import type { Policy, PolicyDecision } from "../../core/ports.ts";
 import type { CanonicalRequest, Method, QueryParameter } from "../../core/request/canonical-request.ts";
@@ -23,7 +23,7 @@ import {
 } from "./diff-requests.ts";
 
 export interface DiffLimits {
-  /** Combinations of parameters that are looked at for one path and method. */
+  /** Combinations of parameters that are checked for one path and method. */
   readonly combinations: number;
   /** Questions to the two policies. */
   readonly decisions: number;
@@ -117,12 +117,12 @@ class Exploration {
   #exploreQuery(request: CanonicalRequest, queryClass: QueryClass, index: BothSides<PatternIndex>): readonly FoundChange[] {
     const [was, is] = [index.old.satisfiedBy(queryClass.with), index.new.satisfiedBy(queryClass.with)];
     const holders = new Set([...was, ...is].flatMap((pattern) => [...pattern.holders]));
-    // Granted to the same callers on both sides: nothing to ask.
+    // Granted to the same callers on both sides: nothing to compare.
     if (was.length > 0 && is.length > 0 && [was, is].every((side) => unionSize(side) === holders.size)) return [];
     const query = { kind: "exact", class: queryClass } as const;
     const nobody = this.#ask(request, this.#classes.nobody);
     const found: FoundChange[] = [];
-    // Whoever is somebody is allowed at least what nobody is: this one change stands for all.
+    // Any identified caller is allowed at least what an unidentified one is: this one change stands for all.
     if (nobody.direction !== undefined)
       found.push({
         direction: nobody.direction,

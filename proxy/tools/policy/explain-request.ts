@@ -28,7 +28,7 @@ export interface Explanation {
   /** In words: what the built-in refusals said, and what the mode does to the rules' answer. */
   readonly builtIn: string;
   readonly modeEffect: string;
-  /** Undefined: component and explanation agree, or the component was not asked. Else what each says. */
+  /** Undefined: component and explanation agree, or the component was not called. Else what each says. */
   readonly mismatch: string | undefined;
 }
 

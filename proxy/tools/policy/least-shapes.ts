@@ -1,4 +1,4 @@
-// Reduces what one identity asked for to few privileges: as narrow as possible, and merged towards a common path only where there
+// Reduces what one identity requested to few privileges: as narrow as possible, and merged towards a common path only where there
 // would be too many. Merging stops well before a whole service is opened.
 
 import type { Endpoint } from "../../core/request/endpoint.ts";

@@ -23,11 +23,11 @@ export interface NearMiss {
   readonly request: CanonicalRequest;
 }
 
-/** Nobody waits for millions of them: identities share the room. */
+/** A bound on their number: identities share the room. */
 const MAX_PER_IDENTITY = 64;
 const SUFFIX = "-near-miss";
 
-/** @param endpoint - whose component will be asked */
+/** @param endpoint - whose component will decide them */
 export function makeNearMisses(suggestion: Suggestion, endpoint: Endpoint): readonly NearMiss[] {
   const users = new Set(suggestion.item.rules.identities.map(({ userName }) => userName));
   const programs = new Set(suggestion.item.rules.identities.map(({ exePath }) => exePath));

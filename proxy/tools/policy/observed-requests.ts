@@ -1,4 +1,4 @@
-// Gathers from request lines who asked for what, in bounded memory however many lines there are and whatever callers made them
+// Collects from request lines who requested what, in bounded memory however many lines there are and whatever callers made them
 // say. What does not fit, or what no rule can allow, is counted with its reason: nothing is left out silently.
 
 import type { CanonicalRequest } from "../../core/request/canonical-request.ts";
@@ -20,7 +20,7 @@ export interface ObservedShape {
   readonly endpoint: Endpoint;
   readonly shape: RequestShape;
   readonly count: number;
-  /** Those that the host answered well, or whose answer nobody knows. */
+  /** Those that the host answered well, or whose answer is unknown. */
   readonly served: number;
   /** Different requests of this shape; not all of them when there are many. */
   readonly requests: readonly CanonicalRequest[];
@@ -74,7 +74,7 @@ export interface Uncovered {
 export interface Observed {
   readonly callers: readonly ObservedCaller[];
   readonly uncovered: readonly Uncovered[];
-  /** For the endpoints asked about. */
+  /** For the selected endpoints. */
   readonly requests: number;
   /** For other endpoints, or none. */
   readonly elsewhere: number;
@@ -88,8 +88,8 @@ export interface Observer {
 }
 
 /**
- * Chosen so that what is kept always compiles (RULE_LIMITS), and so that one user, who may make any number of programs and ask for
- * anything, can neither use up everybody's room nor spoil the rules of the others.
+ * Chosen so that what is kept always compiles (RULE_LIMITS), and so that one user, who may make any number of programs and request
+ * anything, can neither exhaust the room of all nor spoil the rules of the others.
  */
 export const OBSERVER_LIMITS = {
   callers: 2048,
@@ -246,7 +246,7 @@ export function makeObserver(endpoints: readonly Endpoint[], options: { readonly
   };
 }
 
-/** What was asked for, with variable parts cut so that a thousand of one kind are one entry. */
+/** The request, with variable parts cut so that a thousand of one kind are one entry. */
 function describeRequest(endpoint: Endpoint, { method, url }: LoggedRequest): string {
   const shaped = shapeRequest(endpoint, method, url);
   return shaped.ok ? withoutValues(describeShape(shaped.value.shape)) : withoutValues(url);

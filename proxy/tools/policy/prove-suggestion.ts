@@ -56,7 +56,7 @@ export function isProven(proof: Proof): boolean {
   return proof.allowed === proof.observed && proof.denied === proof.nearMisses;
 }
 
-/** Only what identities look at: a caller of whom nothing else is known. */
+/** Only what identities select by: a caller with no other known fields. */
 function claimsOf(endpoint: Endpoint, userName: string | undefined, exePath: string | undefined): Claims {
   const elevated = ENDPOINT_FACTS[endpoint].rootOnly;
   return {

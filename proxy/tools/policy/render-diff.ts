@@ -135,7 +135,7 @@ function selectorsText(selectors: SelectorTexts): string {
 }
 
 function renderRequest({ request }: RuleChange["witness"]): string {
-  // Order matters to nobody but the reader: a repeated parameter keeps both values.
+  // Order matters only to the reader: a repeated parameter keeps both values.
   return `${request.method} ${renderCanonical(request)}`;
 }
 

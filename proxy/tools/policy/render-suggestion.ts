@@ -1,4 +1,4 @@
-// A suggestion told to people: what each identity may do and why, what is left out and why, and what the proof came to.
+// A suggestion as text: what each identity may do and why, what is left out and why, and the result of the proof.
 // Everything from the log goes through quoting, so that a caller cannot write on the operator's terminal.
 
 import type { Endpoint } from "../../core/request/endpoint.ts";

@@ -66,7 +66,7 @@ export function readRecordedLine(line: string): Result<RecordedDecision, SkipRea
 
 /** `{"request": "GET /…", "caller": {…}, "decision": "allow", "reason"?, "rule"?, "endpoint"?, "policyId"?}` */
 function readPlainRecord(fields: Readonly<Record<string, unknown>>): Result<RecordedDecision, SkipReason> {
-  // An exported record of the decision trail tells also what came to no decision, or to one that was not the rules'.
+  // An exported record of the decision trail includes requests without a decision, or with one that was not the rules'.
   const decidedBy = text(fields.reason);
   const byOther = decidedBy !== undefined && fields.outcome !== undefined && !ALLOW_REASONS.has(decidedBy) && !DENY_REASONS.has(decidedBy);
   if (fields.decision === "none" || byOther) return err("no-decision");
@@ -110,7 +110,7 @@ function readLogRecord(head: string, fields: Readonly<Record<string, unknown>>):
 }
 
 /**
- * Decides again. Rules' answers are compared, and what the mode made of them only if the same mode is asked for; which of several
+ * Decides again. Rules' answers are compared, and what the mode made of them only under the same mode; which of several
  * grants was named is compared too, as it is stable for one policy.
  */
 export function replayRecorded(endpoint: Endpoint, mode: Mode, policy: Policy, recorded: RecordedDecision): ReplayedLine {

@@ -1,5 +1,5 @@
-// What a privilege can say about a request: a path without its variable parts, and the query parameters that decide what is given
-// out. Parameters like `api-version` say how an answer looks, never what is in it, so they are left out.
+// What a privilege can say about a request: a path without its variable parts, and the query parameters that select what is
+// returned. Parameters like `api-version` change how an answer looks, never its content, so they are left out.
 
 import { type CanonicalRequest, canonicalise, type QueryParameter } from "../../core/request/canonical-request.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
@@ -77,7 +77,7 @@ export function isVariable(segment: string): boolean {
   return NUMBER.test(segment) || GUID.test(segment) || HEX.test(segment) || DATE.test(segment) || RANDOM.test(segment);
 }
 
-/** Does a privilege of the first shape cover what the second shape asks? */
+/** Does a privilege of the first shape cover a request of the second? */
 export function covers(privilege: RequestShape, asked: RequestShape): boolean {
   return (
     privilege.segments.length <= asked.segments.length &&

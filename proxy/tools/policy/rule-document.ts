@@ -62,7 +62,7 @@ export function findRuleSources(json: unknown, choices: RuleChoices): Result<rea
   return ok([localSource(json, choices)]);
 }
 
-/** The one rule set a tool works on: the asked endpoint's, IMDS if nobody asked. */
+/** The one rule set a tool works on: the selected endpoint's, by default IMDS'. */
 export function chooseSource(sources: readonly RuleSource[], asked: Endpoint | undefined): Result<RuleSource, string> {
   const [only, ...more] = sources;
   if (only === undefined) return err("found no rule set");

@@ -1,5 +1,5 @@
-// Proposes a rule set from observed requests: per identity only what it asked for, nothing that another identity of the same caller
-// grants already, so that no assignment can be taken away without denying something that was observed. Pure and deterministic.
+// Proposes a rule set from observed requests: per identity only what it requested, nothing that another identity of the same caller
+// grants already, so that no assignment can be removed without denying something that was observed. Pure and deterministic.
 
 import { createHash } from "node:crypto";
 import { renderCanonical } from "../../core/request/canonical-request.ts";
@@ -28,14 +28,14 @@ export interface SuggestedItem {
   };
 }
 
-/** One identity of the suggestion: whom it stands for and what it may ask. */
+/** One identity of the suggestion: the callers it stands for and what they may request. */
 export interface SuggestedIdentity {
   readonly name: string;
   readonly selectors: CallerSelectors;
   /** Observed callers that it names. */
   readonly callers: readonly ObservedCaller[];
   readonly privileges: readonly RequestShape[];
-  /** Left open, or merged: what it may ask beyond what was seen. */
+  /** Left open, or merged: what it may request beyond what was seen. */
   readonly opened: readonly string[];
   readonly merged: readonly string[];
 }
@@ -43,7 +43,7 @@ export interface SuggestedIdentity {
 export interface Suggestion {
   readonly item: SuggestedItem;
   readonly identities: readonly SuggestedIdentity[];
-  /** Program identities left out, because the identity of their user alone grants everything they asked. */
+  /** Program identities left out, because the identity of their user alone grants everything they requested. */
   readonly coveredByUser: readonly ObservedCaller[];
   /** What the rules must allow: the observed requests without those in {@link uncovered}. */
   readonly covered: readonly { readonly caller: ObservedCaller; readonly shape: ObservedShape }[];
@@ -77,7 +77,7 @@ export function suggestRules(observed: Observed, options: SuggestOptions): Sugge
   return { item: renderItem(identities, options), identities, coveredByUser, covered, uncovered: uncovered.list() };
 }
 
-/** What of a caller's requests goes into rules; the rest is told. */
+/** The part of a caller's requests that goes into rules; the rest is reported. */
 function selectShapes(
   caller: ObservedCaller,
   options: SuggestOptions,
@@ -156,7 +156,7 @@ function renderItem(identities: readonly SuggestedIdentity[], { endpoint, defaul
   const digest = createHash("sha256")
     .update(JSON.stringify([endpoint, defaultAccess, rules]))
     .digest("hex");
-  // Audit: whoever takes the file as it is breaks nothing, and sees in the report what enforce would do.
+  // Audit: a file used unchanged breaks nothing, and the report shows what enforce would do.
   return { id: `suggested-${endpoint}-${digest.slice(0, 12)}`, mode: "audit", defaultAccess, rules };
 }
 

@@ -1,4 +1,4 @@
-// The decision of a rule set, told step by step: which privilege covers a request and why the others do not, whom it is granted
+// The decision of a rule set, step by step: which privilege covers a request and why the others do not, whom it is granted
 // to, and what follows. Written from docs/policy-semantics.md and not from the engine, so that the two can be compared.
 
 import type { PolicyDecision } from "../../core/ports.ts";
@@ -30,7 +30,7 @@ export interface PrivilegeTrace {
   readonly index: number;
   readonly privilege: Privilege;
   readonly coverage: Coverage;
-  /** Everyone it is granted to; only told for a privilege that covers. */
+  /** All identities it is granted to; only for a privilege that covers. */
   readonly holders: readonly HolderTrace[];
 }
 

@@ -1,5 +1,5 @@
-// What rules deny, told so that somebody can act on it: who, what, how often, why, and which rule would allow it. Reads the agent's
-// status, or request lines; both are text that others had a hand in, so nothing is believed without a look.
+// What rules deny, as an operator needs it: who, what, how often, why, and which rule would allow it. Reads the agent's
+// status, or request lines; both hold untrusted text, so everything is checked.
 
 import { canonicalise } from "../../core/request/canonical-request.ts";
 import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
@@ -44,7 +44,7 @@ export function readStatusReport(text: string): Result<DenialReport, string> {
   const states = memberOf(memberOf(memberOf(json, "proxyAgentStatus"), "keyLatchStatus"), "states");
   const guards = ENDPOINTS.map((endpoint) => {
     const guard = memberOf(memberOf(details, "endpoints"), endpoint);
-    // With a local rule file the id in force, which denials name, is another than the platform's.
+    // With a local rule file the active id, which denials name, is another than the platform's.
     const ruleSetId = textOf(memberOf(guard, "ruleSetId")) || textOf(memberOf(states, RULE_ID_MEMBERS[endpoint]));
     return { endpoint, mode: textOf(memberOf(guard, "mode")), ruleSetId };
   });
@@ -169,7 +169,7 @@ const FIXED_REMEDIES: ReadonlyMap<string, string> = new Map([
   ["wrong-endpoint", "a defect of the agent: please report it"],
 ]);
 
-/** Counted under rules that are not in force any more? Texts in the status are cut, so the beginning decides. */
+/** Counted under rules that are no longer active? Texts in the status are cut, so the beginning decides. */
 export function isOlderRules(entry: DenialStatusEntry, guards: readonly GuardState[]): boolean {
   const guard = guards.find(({ endpoint }) => endpoint === entry.endpoint);
   if (guard === undefined || guard.ruleSetId === "" || entry.ruleSetId === "") return false;

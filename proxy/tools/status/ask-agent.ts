@@ -1,5 +1,5 @@
-// Whom `--status` asks: the agent's control socket, which only root can have placed and only root can use, and the listener where there
-// is no such socket or it does not answer soon. The listener's port may be anybody's, so whose it is counts.
+// The queries of `--status`: to the agent's control socket, which only root can have placed and only root can use, and to the listener
+// where there is no such socket or it does not answer soon. Any user may take the listener's port, so its owner is checked.
 
 import { err, type Result } from "../../core/result.ts";
 import type { AskError, ProvisionQuestion } from "./ask-provision.ts";
@@ -8,7 +8,7 @@ import type { ProvisionAnswer } from "./provision-answer.ts";
 import type { FoundSocket } from "./socket-place.ts";
 
 const ROOT = 0;
-/** An agent with time answers in a few. After this the listener is asked as well, and the first answer counts. */
+/** An idle agent answers in a few ms. After this the listener is queried as well, and the first answer counts. */
 const HEAD_START_MS = 400;
 
 type Answer = Result<ProvisionAnswer, AskError>;
@@ -24,7 +24,7 @@ export interface AgentSources {
 }
 
 /**
- * Asks once. Both ways together take no longer than the question's limit, however long one of them is stuck.
+ * One query. Both ways together take no longer than the query's limit, however long one of them hangs.
  * @returns the first answer; else what is wrong with the listener, and with the socket if there is one
  */
 export async function askAgent(question: ProvisionQuestion, sources: AgentSources): Promise<Answer> {
@@ -58,8 +58,8 @@ async function askListener(question: ProvisionQuestion, sources: AgentSources): 
 }
 
 /**
- * Any user may take the port while no agent holds it, and say that all is well. Looked at after the answer: then whoever gave it must
- * have gone, and root's listener have come, in between. Tables that cannot be read are nothing that a user can bring about.
+ * Any user may take the port while no agent holds it, and claim that all is well. Checked after the answer: so for a wrong result the
+ * user must have gone, and root's listener have come, in between. No user can make the tables unreadable.
  */
 function strangerAt(owner: ListenerOwner): string | undefined {
   if (owner.kind === "unknown" || (owner.kind === "user" && owner.uid === ROOT)) return undefined;

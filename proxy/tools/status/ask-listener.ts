@@ -1,6 +1,6 @@
-// Does an agent run on this VM? Somebody who accepts connections where the agent listens is taken for it.
+// Does an agent run on this VM? Any process that accepts connections where the agent listens is taken for it.
 
-/** Settles within the limit. Never rejects. */
+/** Resolves within the limit. Never rejects. */
 export function isListening(hostname: string, port: number, limitMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), limitMs);

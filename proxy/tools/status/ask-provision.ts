@@ -1,5 +1,5 @@
-// One question to the agent that runs on this VM, for the command line. A raw connection: no proxy of the environment is looked at, and
-// nothing is loaded that a fast start would feel.
+// One query to the agent on this VM, for the command line. A raw connection: proxy variables of the environment are ignored, and
+// nothing is loaded that would slow down the start.
 
 import { err, type Result } from "../../core/result.ts";
 import { NAMESPACE_HEADER } from "../../core/status/control-socket.ts";
@@ -7,7 +7,7 @@ import { errorCode } from "../../core/thrown.ts";
 import { MAX_ANSWER_BYTES, type ProvisionAnswer, parseProvisionAnswer } from "./provision-answer.ts";
 
 export interface AskError {
-  /** Whether somebody accepted the connection. */
+  /** Whether the connection was accepted. */
   readonly connected: boolean;
   /** What kept it from answering, to follow "the agent". */
   readonly message: string;
@@ -21,13 +21,13 @@ export type AgentAddress =
 export interface ProvisionQuestion {
   /** Nanoseconds since 1970 on this machine's clock: "finished at or after then?" */
   readonly tick: bigint;
-  /** Also asks the agent to look for new orders now. */
+  /** Also makes the agent poll the host for the desired state. */
   readonly notify: boolean;
   /** For all of it. */
   readonly limitMs: number;
 }
 
-/** Settles within the limit, whatever the other side does. Never rejects. */
+/** Resolves within the limit, whatever the other side does. Never rejects. */
 export function askProvision(address: AgentAddress, question: ProvisionQuestion): Promise<Result<ProvisionAnswer, AskError>> {
   return new Promise((resolve) => {
     let connected = false;

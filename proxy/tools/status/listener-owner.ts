@@ -1,12 +1,12 @@
-// Who listens where the agent should, as the kernel tells everybody. Read in a fraction of a millisecond: listeners come first in the
-// kernel's tables, and what is behind them is not read.
+// Owner of the listening socket at the agent's address, from the kernel's tables. Read in a fraction of a millisecond: listeners come first
+// in the tables, and the rest is not read.
 
 import { closeSync, openSync, readSync } from "node:fs";
 import { findListenerOwner } from "./socket-owner.ts";
 
 const MAX_TABLE_BYTES = 256 * 1024;
 
-/** `unknown`: the tables cannot be read. `nobody`: none listens. */
+/** `unknown`: the tables cannot be read. `nobody`: there is no listener. */
 export type ListenerOwner = { readonly kind: "user"; readonly uid: number } | { readonly kind: "nobody" } | { readonly kind: "unknown" };
 
 export function readListenerOwner(address: string, port: number): ListenerOwner {

@@ -4,7 +4,7 @@
 import { lstatSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** `absent`: there is nothing, or nothing for this user. `doubtful`: somebody but root could have placed it; the words say why. */
+/** `absent`: there is nothing, or nothing for this user. `doubtful`: a user other than root could have placed it; with the reason. */
 export type FoundSocket =
   | { readonly kind: "trusted" }
   | { readonly kind: "absent" }

@@ -66,19 +66,19 @@ export function lowerError(error: string | null, at: usize): void {
   lowerText(error === null ? "" : error, at + 4);
 }
 
-/** The guarded host service that the caller's connect(2) went to. Never taken from the URL or the Host header. */
+/** The protected host service: the destination of the caller's connect(2). Never taken from the URL or the Host header. */
 export enum Endpoint {
-  /** 168.63.129.16:80, the fabric's control service. Only root callers get as far as a policy. */
+  /** 168.63.129.16:80, the fabric's control service. Only root callers reach a policy. */
   Wireserver,
-  /** 168.63.129.16:32526, the guest agent's plugin service. Only root callers get as far as a policy. */
+  /** 168.63.129.16:32526, the guest agent's plugin service. Only root callers reach a policy. */
   Hostga,
   /** 169.254.169.254:80, the instance metadata service: any local user may call it. */
   Imds,
 }
 
-/** The methods that the agent lets through; every other one is answered 405 before any policy is asked. */
+/** The methods that the agent forwards; any other one gets 405 before any policy is called. */
 export enum Method {
-  /** Asks for something. */
+  /** Reads something. */
   Get,
   /** As get, for the head of the answer only. */
   Head,
@@ -88,7 +88,7 @@ export enum Method {
   Put,
   /** Removes something. */
   Delete,
-  /** Asks what is possible. */
+  /** Queries what is possible. */
   Options,
   /** Changes a part of something. */
   Patch,
@@ -98,7 +98,7 @@ export enum Method {
 export enum OutcomeKind {
   /** The request may pass, unless another policy denies it. */
   Allow,
-  /** The request must not pass. Final: no other policy can lift it. */
+  /** The request must not pass. Final: no other policy can override it. */
   Deny,
   /** This policy has no opinion. If every policy abstains, the request is denied. */
   Abstain,
@@ -120,8 +120,8 @@ export class TextList {
 }
 
 /**
- * One `name=value` of the query. Both are percent-decoded once (`+` is a blank) and have A-Z folded to a-z; other
- * letters are kept as they came. The name is never empty; a parameter without `=` has an empty value.
+ * One `name=value` of the query. Both are percent-decoded once (`+` is a space) and have A-Z folded to a-z; other
+ * letters are kept. The name is never empty; a parameter without `=` has an empty value.
  */
 // @ts-ignore: decorator
 @unmanaged
@@ -180,7 +180,7 @@ export class HeaderFieldViewList {
   }
 }
 
-/** What is asked, in its one canonical reading. A request with no single clear reading never reaches a policy. */
+/** The request in its canonical form. An ambiguous request never reaches a policy. */
 // @ts-ignore: decorator
 @unmanaged
 export class RequestView {
@@ -188,7 +188,7 @@ export class RequestView {
   get endpoint(): Endpoint {
     return <Endpoint>load<u8>(changetype<usize>(this) + 0);
   }
-  /** How it is asked. */
+  /** The request method. */
   get method(): Method {
     return <Method>load<u8>(changetype<usize>(this) + 1);
   }
@@ -203,30 +203,30 @@ export class RequestView {
   get trailingSlash(): bool {
     return load<bool>(changetype<usize>(this) + 12);
   }
-  /** In the order received; names may repeat, and hosts differ in which of them they believe. */
+  /** In the order received; names may repeat, and hosts differ in which of them they use. */
   get query(): QueryParameterViewList {
     return changetype<QueryParameterViewList>(changetype<usize>(this) + 16);
   }
   /**
    * Only the fields that the operator named when the module was added, in the order received; empty for the rules
-   * component. Chosen by the caller: good for narrowing, never proof of who calls.
+   * component. Chosen by the caller: good for narrowing, never proof of identity.
    */
   get headers(): HeaderFieldViewList {
     return changetype<HeaderFieldViewList>(changetype<usize>(this) + 24);
   }
-  /** Whole seconds since boot when the request was read; 0 when the agent does not tell. Only differences mean anything. */
+  /** Whole seconds since boot when the request was read; 0 when not provided. Only differences are meaningful. */
   get uptimeSeconds(): u64 {
     return load<u64>(changetype<usize>(this) + 32);
   }
-  /** Whole seconds since 1970-01-01T00:00:00Z by the VM's clock when the request was read; 0 when the agent does not tell. */
+  /** Whole seconds since 1970-01-01T00:00:00Z by the VM's clock when the request was read; 0 when not provided. */
   get unixSeconds(): u64 {
     return load<u64>(changetype<usize>(this) + 40);
   }
 }
 
 /**
- * Who asks: facts that the kernel pinned when the connection was made, and what follows from them. A fact that could not
- * be proven is absent. Treat absent as "somebody else": it must never be what makes a policy allow.
+ * The caller: facts that the kernel pinned when the connection was made, and what follows from them. An unverified field
+ * is absent. Treat absent as "another caller": it must never be what makes a policy allow.
  */
 // @ts-ignore: decorator
 @unmanaged
@@ -251,7 +251,7 @@ export class CallerView {
   get userGroups(): TextList {
     return changetype<TextList>(changetype<usize>(this) + 24);
   }
-  /** Path of the executable in the agent's mount namespace, proven to be the very file that runs. */
+  /** Path of the executable in the agent's mount namespace, verified to be the very file that runs. */
   get executablePath(): Text | null {
     return load<u8>(changetype<usize>(this) + 32) == 1 ? changetype<Text>(changetype<usize>(this) + 32 + 4) : null;
   }
@@ -260,19 +260,19 @@ export class CallerView {
     return load<u8>(changetype<usize>(this) + 44) == 1 ? changetype<Text>(changetype<usize>(this) + 44 + 4) : null;
   }
   /**
-   * SHA-256 of the content of that very file, 64 lower-case hex digits. The agent reads the file only when a policy in
-   * force needs it: without such a policy this is absent.
+   * SHA-256 of the content of that very file, 64 lower-case hex digits. The agent reads the file only when an active
+   * policy needs it: without such a policy this is absent.
    */
   get executableSha256(): Text | null {
     return load<u8>(changetype<usize>(this) + 56) == 1 ? changetype<Text>(changetype<usize>(this) + 56 + 4) : null;
   }
-  /** Id of the caller's cgroup (cgroup v2), as the kernel numbers it; changes when the cgroup is made anew. */
+  /** Id of the caller's cgroup (cgroup v2), as the kernel numbers it; changes when the cgroup is created again. */
   get cgroupId(): u64 {
     return load<u64>(changetype<usize>(this) + 72);
   }
   /**
    * Path of that cgroup below the root of the hierarchy, for instance `/system.slice/ssh.service`; `/` is the root itself.
-   * Proven to be the path of the cgroup with this id. Segments are never empty, `.` or `..`.
+   * Verified to be the path of the cgroup with this id. Segments are never empty, `.` or `..`.
    */
   get cgroupPath(): Text | null {
     return load<u8>(changetype<usize>(this) + 80) == 1 ? changetype<Text>(changetype<usize>(this) + 80 + 4) : null;
@@ -315,7 +315,7 @@ export class OutcomeView {
   }
   /**
    * A stable word for logs and alerts, for instance `not-granted`: printable ASCII, at most 256 bytes. A longer or
-   * stranger one counts as a failure of the policy, which denies.
+   * different one counts as a failure of the policy, which denies.
    */
   get reason(): Text {
     return changetype<Text>(changetype<usize>(this) + 4);
@@ -324,7 +324,7 @@ export class OutcomeView {
   get rule(): Text {
     return changetype<Text>(changetype<usize>(this) + 12);
   }
-  /** Further facts for the log, as names and values: at most 16, names at most 64 bytes, values at most 256. */
+  /** Further data for the log, as names and values: at most 16, names at most 64 bytes, values at most 256. */
   get labels(): TextTextTupleList {
     return changetype<TextTextTupleList>(changetype<usize>(this) + 20);
   }

@@ -25,21 +25,21 @@ policy_text policy_text_of_number(uint64_t number);
 /** Memory aligned for everything; traps when there is none. Never freed by hand. */
 void *policy_allocate(size_t bytes);
 
-/** The guarded host service that the caller's connect(2) went to. Never taken from the URL or the Host header. */
+/** The protected host service: the destination of the caller's connect(2). Never taken from the URL or the Host header. */
 typedef uint8_t policy_endpoint;
 enum {
-	/** 168.63.129.16:80, the fabric's control service. Only root callers get as far as a policy. */
+	/** 168.63.129.16:80, the fabric's control service. Only root callers reach a policy. */
 	POLICY_ENDPOINT_WIRESERVER = 0,
-	/** 168.63.129.16:32526, the guest agent's plugin service. Only root callers get as far as a policy. */
+	/** 168.63.129.16:32526, the guest agent's plugin service. Only root callers reach a policy. */
 	POLICY_ENDPOINT_HOSTGA = 1,
 	/** 169.254.169.254:80, the instance metadata service: any local user may call it. */
 	POLICY_ENDPOINT_IMDS = 2,
 };
 
-/** The methods that the agent lets through; every other one is answered 405 before any policy is asked. */
+/** The methods that the agent forwards; any other one gets 405 before any policy is called. */
 typedef uint8_t policy_method;
 enum {
-	/** Asks for something. */
+	/** Reads something. */
 	POLICY_METHOD_GET = 0,
 	/** As get, for the head of the answer only. */
 	POLICY_METHOD_HEAD = 1,
@@ -49,7 +49,7 @@ enum {
 	POLICY_METHOD_PUT = 3,
 	/** Removes something. */
 	POLICY_METHOD_DELETE = 4,
-	/** Asks what is possible. */
+	/** Queries what is possible. */
 	POLICY_METHOD_OPTIONS = 5,
 	/** Changes a part of something. */
 	POLICY_METHOD_PATCH = 6,
@@ -58,8 +58,8 @@ enum {
 typedef struct { const policy_text *data; size_t length; } policy_text_list;
 
 /**
- * One `name=value` of the query. Both are percent-decoded once (`+` is a blank) and have A-Z folded to a-z; other
- * letters are kept as they came. The name is never empty; a parameter without `=` has an empty value.
+ * One `name=value` of the query. Both are percent-decoded once (`+` is a space) and have A-Z folded to a-z; other
+ * letters are kept. The name is never empty; a parameter without `=` has an empty value.
  */
 typedef struct {
 	/** Never empty. */
@@ -86,11 +86,11 @@ _Static_assert(sizeof(policy_header_field) == 16, "layout of header-field");
 
 typedef struct { const policy_header_field *data; size_t length; } policy_header_field_list;
 
-/** What is asked, in its one canonical reading. A request with no single clear reading never reaches a policy. */
+/** The request in its canonical form. An ambiguous request never reaches a policy. */
 typedef struct {
 	/** Where the connection went. */
 	policy_endpoint endpoint;
-	/** How it is asked. */
+	/** The request method. */
 	policy_method method;
 	/**
 	 * The path: percent-decoded once, A-Z folded to a-z, ASCII only, `.` and `..` resolved, empty segments and matrix
@@ -99,16 +99,16 @@ typedef struct {
 	policy_text_list segments;
 	/** The path ended in `/`. False for `/` itself. */
 	bool trailing_slash;
-	/** In the order received; names may repeat, and hosts differ in which of them they believe. */
+	/** In the order received; names may repeat, and hosts differ in which of them they use. */
 	policy_query_parameter_list query;
 	/**
 	 * Only the fields that the operator named when the module was added, in the order received; empty for the rules
-	 * component. Chosen by the caller: good for narrowing, never proof of who calls.
+	 * component. Chosen by the caller: good for narrowing, never proof of identity.
 	 */
 	policy_header_field_list headers;
-	/** Whole seconds since boot when the request was read; 0 when the agent does not tell. Only differences mean anything. */
+	/** Whole seconds since boot when the request was read; 0 when not provided. Only differences are meaningful. */
 	uint64_t uptime_seconds;
-	/** Whole seconds since 1970-01-01T00:00:00Z by the VM's clock when the request was read; 0 when the agent does not tell. */
+	/** Whole seconds since 1970-01-01T00:00:00Z by the VM's clock when the request was read; 0 when not provided. */
 	uint64_t unix_seconds;
 } policy_request;
 _Static_assert(offsetof(policy_request, endpoint) == 0, "layout of request");
@@ -124,8 +124,8 @@ _Static_assert(sizeof(policy_request) == 48, "layout of request");
 typedef struct { bool is_some; policy_text value; } policy_text_option;
 
 /**
- * Who asks: facts that the kernel pinned when the connection was made, and what follows from them. A fact that could not
- * be proven is absent. Treat absent as "somebody else": it must never be what makes a policy allow.
+ * The caller: facts that the kernel pinned when the connection was made, and what follows from them. An unverified field
+ * is absent. Treat absent as "another caller": it must never be what makes a policy allow.
  */
 typedef struct {
 	/** Process id in the VM's initial pid namespace. */
@@ -138,20 +138,20 @@ typedef struct {
 	policy_text_option user_name;
 	/** Names of the groups of that account, no order promised; empty when unknown. */
 	policy_text_list user_groups;
-	/** Path of the executable in the agent's mount namespace, proven to be the very file that runs. */
+	/** Path of the executable in the agent's mount namespace, verified to be the very file that runs. */
 	policy_text_option executable_path;
 	/** Last component of executable-path. */
 	policy_text_option process_name;
 	/**
-	 * SHA-256 of the content of that very file, 64 lower-case hex digits. The agent reads the file only when a policy in
-	 * force needs it: without such a policy this is absent.
+	 * SHA-256 of the content of that very file, 64 lower-case hex digits. The agent reads the file only when an active
+	 * policy needs it: without such a policy this is absent.
 	 */
 	policy_text_option executable_sha256;
-	/** Id of the caller's cgroup (cgroup v2), as the kernel numbers it; changes when the cgroup is made anew. */
+	/** Id of the caller's cgroup (cgroup v2), as the kernel numbers it; changes when the cgroup is created again. */
 	uint64_t cgroup_id;
 	/**
 	 * Path of that cgroup below the root of the hierarchy, for instance `/system.slice/ssh.service`; `/` is the root itself.
-	 * Proven to be the path of the cgroup with this id. Segments are never empty, `.` or `..`.
+	 * Verified to be the path of the cgroup with this id. Segments are never empty, `.` or `..`.
 	 */
 	policy_text_option cgroup_path;
 } policy_caller;
@@ -172,7 +172,7 @@ typedef uint8_t policy_outcome_kind;
 enum {
 	/** The request may pass, unless another policy denies it. */
 	POLICY_OUTCOME_KIND_ALLOW = 0,
-	/** The request must not pass. Final: no other policy can lift it. */
+	/** The request must not pass. Final: no other policy can override it. */
 	POLICY_OUTCOME_KIND_DENY = 1,
 	/** This policy has no opinion. If every policy abstains, the request is denied. */
 	POLICY_OUTCOME_KIND_ABSTAIN = 2,
@@ -188,12 +188,12 @@ typedef struct {
 	policy_outcome_kind kind;
 	/**
 	 * A stable word for logs and alerts, for instance `not-granted`: printable ASCII, at most 256 bytes. A longer or
-	 * stranger one counts as a failure of the policy, which denies.
+	 * different one counts as a failure of the policy, which denies.
 	 */
 	policy_text reason;
 	/** Which rule decided, in the policy's own words; empty when none did. At most 4096 bytes. */
 	policy_text rule;
-	/** Further facts for the log, as names and values: at most 16, names at most 64 bytes, values at most 256. */
+	/** Further data for the log, as names and values: at most 16, names at most 64 bytes, values at most 256. */
 	policy_text_text_pair_list labels;
 } policy_outcome;
 _Static_assert(offsetof(policy_outcome, kind) == 0, "layout of outcome");
@@ -205,15 +205,15 @@ _Static_assert(sizeof(policy_outcome) == 28, "layout of outcome");
 typedef struct { bool is_some; policy_outcome value; } policy_outcome_option;
 
 /**
- * Says whether these settings would be accepted, without taking them. The bytes are the operator's, in a format of the
+ * Validates settings without applying them. The bytes are the operator's, in a format of the
  * module's own choice (JSON, say), at most 1 MiB. The error text is shown to the operator.
  */
 bool policy_validate_settings(policy_bytes settings, policy_text *error);
 
-/** Takes the settings. An error keeps the policy from being used at all. */
+/** Applies the settings. An error keeps the policy from being used at all. */
 bool policy_configure(policy_bytes settings, policy_text *error);
 
-/** Decides one request. `so-far` is what the policies before this one came to together; absent for the first. */
+/** Decides one request. `so-far` is the verdict of the policies before this one; absent for the first. */
 policy_outcome policy_evaluate(const policy_request *request, const policy_caller *caller, const policy_outcome *so_far_or_null);
 
 #endif

@@ -9,7 +9,7 @@ use core::{mem::MaybeUninit, slice, str};
 use std::alloc::{alloc, dealloc, Layout};
 use std::cell::UnsafeCell;
 
-/// A policy. One value is made of the settings, then asked once per request.
+/// A policy. One value is made from the settings, then called once per request.
 pub trait Policy: Sized + 'static {
     /// Reads the settings. The error is shown to the operator, who gave them.
     fn configure(settings: &[u8]) -> Result<Self, String>;
@@ -270,23 +270,23 @@ macro_rules! export_policy {
     };
 }
 
-/// The guarded host service that the caller's connect(2) went to. Never taken from the URL or the Host header.
+/// The protected host service: the destination of the caller's connect(2). Never taken from the URL or the Host header.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// 168.63.129.16:80, the fabric's control service. Only root callers get as far as a policy.
+    /// 168.63.129.16:80, the fabric's control service. Only root callers reach a policy.
     Wireserver,
-    /// 168.63.129.16:32526, the guest agent's plugin service. Only root callers get as far as a policy.
+    /// 168.63.129.16:32526, the guest agent's plugin service. Only root callers reach a policy.
     Hostga,
     /// 169.254.169.254:80, the instance metadata service: any local user may call it.
     Imds,
 }
 
-/// The methods that the agent lets through; every other one is answered 405 before any policy is asked.
+/// The methods that the agent forwards; any other one gets 405 before any policy is called.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Asks for something.
+    /// Reads something.
     Get,
     /// As get, for the head of the answer only.
     Head,
@@ -296,14 +296,14 @@ pub enum Method {
     Put,
     /// Removes something.
     Delete,
-    /// Asks what is possible.
+    /// Queries what is possible.
     Options,
     /// Changes a part of something.
     Patch,
 }
 
-/// One `name=value` of the query. Both are percent-decoded once (`+` is a blank) and have A-Z folded to a-z; other
-/// letters are kept as they came. The name is never empty; a parameter without `=` has an empty value.
+/// One `name=value` of the query. Both are percent-decoded once (`+` is a space) and have A-Z folded to a-z; other
+/// letters are kept. The name is never empty; a parameter without `=` has an empty value.
 #[repr(C)]
 pub struct QueryParameter {
     /// Never empty.
@@ -321,31 +321,31 @@ pub struct HeaderField {
     pub value: Text,
 }
 
-/// What is asked, in its one canonical reading. A request with no single clear reading never reaches a policy.
+/// The request in its canonical form. An ambiguous request never reaches a policy.
 #[repr(C)]
 pub struct Request {
     /// Where the connection went.
     pub endpoint: Endpoint,
-    /// How it is asked.
+    /// The request method.
     pub method: Method,
     /// The path: percent-decoded once, A-Z folded to a-z, ASCII only, `.` and `..` resolved, empty segments and matrix
     /// parameters (`;…`) dropped. `/` is the empty list. No segment is empty or contains `/`.
     pub segments: List<Text>,
     /// The path ended in `/`. False for `/` itself.
     pub trailing_slash: bool,
-    /// In the order received; names may repeat, and hosts differ in which of them they believe.
+    /// In the order received; names may repeat, and hosts differ in which of them they use.
     pub query: List<QueryParameter>,
     /// Only the fields that the operator named when the module was added, in the order received; empty for the rules
-    /// component. Chosen by the caller: good for narrowing, never proof of who calls.
+    /// component. Chosen by the caller: good for narrowing, never proof of identity.
     pub headers: List<HeaderField>,
-    /// Whole seconds since boot when the request was read; 0 when the agent does not tell. Only differences mean anything.
+    /// Whole seconds since boot when the request was read; 0 when not provided. Only differences are meaningful.
     pub uptime_seconds: u64,
-    /// Whole seconds since 1970-01-01T00:00:00Z by the VM's clock when the request was read; 0 when the agent does not tell.
+    /// Whole seconds since 1970-01-01T00:00:00Z by the VM's clock when the request was read; 0 when not provided.
     pub unix_seconds: u64,
 }
 
-/// Who asks: facts that the kernel pinned when the connection was made, and what follows from them. A fact that could not
-/// be proven is absent. Treat absent as "somebody else": it must never be what makes a policy allow.
+/// The caller: facts that the kernel pinned when the connection was made, and what follows from them. An unverified field
+/// is absent. Treat absent as "another caller": it must never be what makes a policy allow.
 #[repr(C)]
 pub struct Caller {
     /// Process id in the VM's initial pid namespace.
@@ -358,17 +358,17 @@ pub struct Caller {
     pub user_name: Maybe<Text>,
     /// Names of the groups of that account, no order promised; empty when unknown.
     pub user_groups: List<Text>,
-    /// Path of the executable in the agent's mount namespace, proven to be the very file that runs.
+    /// Path of the executable in the agent's mount namespace, verified to be the very file that runs.
     pub executable_path: Maybe<Text>,
     /// Last component of executable-path.
     pub process_name: Maybe<Text>,
-    /// SHA-256 of the content of that very file, 64 lower-case hex digits. The agent reads the file only when a policy in
-    /// force needs it: without such a policy this is absent.
+    /// SHA-256 of the content of that very file, 64 lower-case hex digits. The agent reads the file only when an active
+    /// policy needs it: without such a policy this is absent.
     pub executable_sha256: Maybe<Text>,
-    /// Id of the caller's cgroup (cgroup v2), as the kernel numbers it; changes when the cgroup is made anew.
+    /// Id of the caller's cgroup (cgroup v2), as the kernel numbers it; changes when the cgroup is created again.
     pub cgroup_id: u64,
     /// Path of that cgroup below the root of the hierarchy, for instance `/system.slice/ssh.service`; `/` is the root itself.
-    /// Proven to be the path of the cgroup with this id. Segments are never empty, `.` or `..`.
+    /// Verified to be the path of the cgroup with this id. Segments are never empty, `.` or `..`.
     pub cgroup_path: Maybe<Text>,
 }
 
@@ -378,7 +378,7 @@ pub struct Caller {
 pub enum OutcomeKind {
     /// The request may pass, unless another policy denies it.
     Allow,
-    /// The request must not pass. Final: no other policy can lift it.
+    /// The request must not pass. Final: no other policy can override it.
     Deny,
     /// This policy has no opinion. If every policy abstains, the request is denied.
     Abstain,
@@ -390,11 +390,11 @@ pub struct Outcome {
     /// Which of the three.
     pub kind: OutcomeKind,
     /// A stable word for logs and alerts, for instance `not-granted`: printable ASCII, at most 256 bytes. A longer or
-    /// stranger one counts as a failure of the policy, which denies.
+    /// different one counts as a failure of the policy, which denies.
     pub reason: Text,
     /// Which rule decided, in the policy's own words; empty when none did. At most 4096 bytes.
     pub rule: Text,
-    /// Further facts for the log, as names and values: at most 16, names at most 64 bytes, values at most 256.
+    /// Further data for the log, as names and values: at most 16, names at most 64 bytes, values at most 256.
     pub labels: List<Pair<Text, Text>>,
 }
 

@@ -1,5 +1,5 @@
-// The two hash tables inside the rule tables: texts within a scope, and pairs of numbers. The builder proves how many slots
-// a search may have to look at and writes that number down, so that no search is longer, whatever a caller sends.
+// The two hash tables inside the rule tables: texts within a scope, and pairs of numbers. The builder computes how many slots
+// a search may have to probe and stores that number, so that no search is longer, whatever a caller sends.
 
 import { NONE } from "./table-layout.ts";
 
@@ -21,7 +21,7 @@ export interface HashIndex {
   /** Four words a slot. */
   readonly words: Uint32Array<ArrayBuffer>;
   readonly seed: number;
-  /** Slots that a search looks at before it gives up. */
+  /** Slots that a search probes before it gives up. */
   readonly probes: number;
 }
 
@@ -100,7 +100,7 @@ function stirred(value: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** FNV-1a with a final stir; the engine computes the same. Exported for a test that looks for collisions. */
+/** FNV-1a with a final stir; the engine computes the same. Exported for a test that searches for collisions. */
 export function hashText(seed: number, scope: number, bytes: Uint8Array): number {
   let hash = Math.imul(seed ^ scope, 0x9e3779b1);
   for (let i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193);

@@ -1,4 +1,4 @@
-// The identities of a rule set as table rows: which selectors each wants, and under which one it is filed.
+// The identities of a rule set as table rows: the selectors of each, and the one it is indexed by.
 
 import { SELECTORS, type Selector } from "../rule-parts.ts";
 import type { RulePlan } from "./rule-plan.ts";

@@ -1,5 +1,5 @@
 // The privileges of a rule set as table rows: a tree of path segments, the patterns that end at each of its nodes, and the query
-// parameters they want. The method that a pattern wants is one more parameter, under a name that no query can have.
+// parameters they require. A pattern's method is one more parameter, under a name that no query can have.
 
 import { METHODS, type Method } from "../../request/canonical-request.ts";
 import type { PairEntry } from "./hash-index.ts";

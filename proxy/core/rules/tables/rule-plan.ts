@@ -1,5 +1,5 @@
-// Puts a rule set into the shape the tables have: equal privileges become one pattern, equal identities one entry, and who is
-// granted what one set of pairs. The order in which the rule set lists its parts leaves no trace here.
+// Puts a rule set into the shape of the tables: equal privileges become one pattern, equal identities one entry, and grants
+// one set of pairs. The order of the rule set's parts has no effect on the result.
 
 import { METHODS, type Method, type QueryParameter } from "../../request/canonical-request.ts";
 import { err, ok, type Result } from "../../result.ts";
@@ -13,7 +13,7 @@ export interface Pattern {
   readonly query: readonly QueryParameter[];
   /** Undefined: any. */
   readonly method: Method | undefined;
-  /** The first of its privileges' names in code unit order; named when nobody is granted. */
+  /** The first of its privileges' names in code unit order; named when no identity is granted. */
   readonly name: string;
 }
 

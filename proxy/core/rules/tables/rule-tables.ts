@@ -1,5 +1,5 @@
 // Writes a planned rule set as the lookup tables of the rules engine: one block of bytes, the same for the same rules.
-// Limits are enforced here, because here it shows what a rule set really needs.
+// Limits are enforced here, because only here the real sizes are known.
 
 import type { Endpoint } from "../../request/endpoint.ts";
 import { err, ok, type Result } from "../../result.ts";

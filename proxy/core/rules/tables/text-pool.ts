@@ -1,5 +1,5 @@
-// The texts of a rule set on their way into the tables: each once, UTF-8, known by number. Also the two small things that
-// everything filed under a text shares.
+// The texts of a rule set on their way into the tables: each once, UTF-8, identified by number. Also the two small things that
+// all entries of one text share.
 
 import type { TextEntry } from "./hash-index.ts";
 
