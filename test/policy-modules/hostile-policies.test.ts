@@ -49,7 +49,7 @@ async function compile(parts: ModuleWat) {
 
 async function load(parts: ModuleWat, nowMs = () => 0): Promise<{ policy: Result<ModulePolicy, string>; failures: ModuleFailure[] }> {
   const failures: ModuleFailure[] = [];
-  const ports = { monotonicMs: nowMs, failed: (failure: ModuleFailure) => failures.push(failure) };
+  const ports = { monotonicMs: nowMs, cpuMs: nowMs, failed: (failure: ModuleFailure) => failures.push(failure) };
   return { policy: startModulePolicy(ENTRY, await compile(parts), new Uint8Array(), ports), failures };
 }
 
@@ -118,7 +118,8 @@ describe("a module that", () => {
     const failing = await compile({ fields: "(func $s unreachable) (start $s)" });
     const modules = [...good.modules];
     const failures: ModuleFailure[] = [];
-    const ports = { monotonicMs: () => (nowMs += 1), failed: (failure: ModuleFailure) => failures.push(failure) };
+    const clock = () => (nowMs += 1);
+    const ports = { monotonicMs: clock, cpuMs: clock, failed: (failure: ModuleFailure) => failures.push(failure) };
     const policy = startModulePolicy(ENTRY, { ...good, modules }, new Uint8Array(), ports);
     if (!policy.ok) throw new Error(policy.error);
     modules.splice(0, 1, ...failing.modules);
