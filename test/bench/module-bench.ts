@@ -68,7 +68,8 @@ class BenchStore implements Disposable {
       trustedKeysFolder,
       requireSigned: false,
       owner: this.#owner,
-      monotonicMs: () => performance.now(), cpuMs: () => performance.now(),
+      monotonicMs: () => performance.now(),
+      cpuMs: () => performance.now(),
     };
     const listing = readListing(files);
     if (!listing.ok) throw new Error(listing.error);

@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "../support/until.ts";
 import { ALICE, curl, IMDS_INSTANCE, runProgram, World } from "../support/world.ts";
 
 const MAIN = join(import.meta.dir, "../../dist/azure-proxy-agent");
@@ -16,14 +17,6 @@ afterEach(async () => {
   world = undefined;
   await runProgram(["rm", "-rf", FOLDER]);
 });
-
-async function until(what: string, holds: () => boolean, limitMs = 20_000): Promise<void> {
-  const endMs = Date.now() + limitMs;
-  while (!holds()) {
-    if (Date.now() > endMs) throw new Error(`not in time: ${what}`);
-    await Bun.sleep(50);
-  }
-}
 
 /** Empty when there is no such file yet: it is made with its first line. */
 const read = (name: string) => (existsSync(join(FOLDER, name)) ? readFileSync(join(FOLDER, name), "utf8") : "");
