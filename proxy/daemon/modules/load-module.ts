@@ -49,7 +49,11 @@ export function makeLoadModule(files: ModuleFiles): LoadModule {
     if (!settings.ok) return err(settings.error.message);
     const compiled = await compileComponent(prepared.value);
     if (!compiled.ok) return err(compiled.error.message);
-    const started = startModulePolicy(entry, compiled.value, settings.value, { monotonicMs: files.monotonicMs, cpuMs: files.cpuMs, failed });
+    const started = startModulePolicy(entry, compiled.value, settings.value, {
+      monotonicMs: files.monotonicMs,
+      cpuMs: files.cpuMs,
+      failed,
+    });
     return started.ok ? ok({ module: started.value, takes }) : started;
   };
 }
