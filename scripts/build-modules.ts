@@ -1,9 +1,23 @@
 // Builds the example modules as their authors would: template of the language, own files over it, its build script. Into
-// build/modules/NAME; a module whose inputs did not change is left alone. Run as: bun scripts/build-modules.ts [--force] [NAME...]
+// build/modules/NAME; a module whose inputs did not change is left alone. Others may build or read the same meanwhile.
+// Run as: bun scripts/build-modules.ts [--force] [--templates] [NAME...]; --templates builds those as `module new` gives them, too
 
 import { createHash } from "node:crypto";
-import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
 import type { ModuleTemplates, TemplateFile } from "../proxy/tools/module/module-templates.ts";
 import { makeTemplates } from "./module-templates.ts";
 
@@ -21,6 +35,8 @@ export const EXAMPLE_MODULES = {
 
 export type ExampleModule = keyof typeof EXAMPLE_MODULES;
 
+const STAMP_DIGITS = 32;
+
 /** Of the template those files that an example has of its own. */
 const OWN_FILES: ReadonlySet<string> = new Set(["README.md", "cases.json", "settings.txt"]);
 
@@ -36,9 +52,9 @@ export function buildExample(name: ExampleModule, force = false): "built" | "up 
 }
 
 /** A template as `module new` gives it, built into build/modules/template-LANGUAGE; returns that folder. */
-export function buildTemplate(language: keyof ModuleTemplates): string {
+export function buildTemplate(language: keyof ModuleTemplates, force = false): string {
   const folder = join(OUTPUT, `template-${language}`);
-  buildModule("template", folder, makeTemplates()[language], undefined, false);
+  buildModule("template", folder, makeTemplates()[language], undefined, force);
   return folder;
 }
 
@@ -52,11 +68,14 @@ function buildModule(name: string, folder: string, template: readonly TemplateFi
       .update("\0");
   }
   for (const tool of ["build/policy/inputs.sha256", "bun.lock", "scripts/build-modules.ts"]) hash.update(readFileSync(join(ROOT, tool)));
-  const stamp = hash.digest("hex");
-  if (!force && readStamp(folder) === stamp) return "up to date";
+  const made = join(OUTPUT, "by-inputs", `${basename(folder)}-${hash.digest("hex").slice(0, STAMP_DIGITS)}`);
+  if (force) rmSync(made, { recursive: true, force: true });
+  else if (existsSync(made)) {
+    pointTo(folder, made);
+    return "up to date";
+  }
 
-  // Parallel builds of the same: each in its own folder, the last one stays.
-  const staging = `${folder}.new-${process.pid}`;
+  const staging = `${made}.new-${process.pid}`;
   rmSync(staging, { recursive: true, force: true });
   try {
     for (const { path, text, executable } of template) {
@@ -67,21 +86,34 @@ function buildModule(name: string, folder: string, template: readonly TemplateFi
     if (own !== undefined) cpSync(own, staging, { recursive: true });
     runBuild(name, staging);
     rmSync(join(staging, ".build"), { recursive: true, force: true });
-    writeFileSync(join(staging, "inputs.sha256"), stamp);
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(staging, folder);
+    moveUnlessThere(staging, made);
+    pointTo(folder, made);
   } finally {
     rmSync(staging, { recursive: true, force: true });
   }
   return "built";
 }
 
-function readStamp(folder: string): string | undefined {
+/** Another that built the same meanwhile has made the same. */
+function moveUnlessThere(staging: string, made: string): void {
   try {
-    return readFileSync(join(folder, "inputs.sha256"), "utf8");
-  } catch {
-    return undefined;
+    renameSync(staging, made);
+  } catch (error) {
+    if (!existsSync(made)) throw error;
   }
+}
+
+/** Readers of the folder find what was there or what comes, never nothing. */
+function pointTo(folder: string, made: string): void {
+  const target = join(basename(dirname(made)), basename(made));
+  const found = lstatSync(folder, { throwIfNoEntry: false });
+  if (found?.isSymbolicLink() === true && readlinkSync(folder) === target) return;
+  // Left by a version that built in place.
+  if (found?.isDirectory() === true) rmSync(folder, { recursive: true, force: true });
+  const link = `${folder}.link-${process.pid}`;
+  rmSync(link, { force: true });
+  symlinkSync(target, link);
+  renameSync(link, folder);
 }
 
 function runBuild(name: string, folder: string): void {
@@ -118,4 +150,7 @@ if (import.meta.main) {
     const done = buildExample(name, force);
     console.log(`build/modules/${name}: ${done}, ${readFileSync(join(exampleFolder(name), "policy.wasm")).length} bytes`);
   }
+  if (!process.argv.includes("--templates")) process.exit(0);
+  for (const language of ["ts", "c", "as", "rust"] as const satisfies readonly (keyof ModuleTemplates)[])
+    console.log(`${relative(ROOT, buildTemplate(language, force))}: ready`);
 }

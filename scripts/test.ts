@@ -1,69 +1,66 @@
-// Runs the fast gate and then the tests that need root and a kernel, inside the sandbox. Adds up what passed and failed and
-// ends with the line "N passed, N failed".
+// Runs the fast gate and all tests, those that need root and a kernel in sandboxes against the built artefact, and the demo. Ends with the
+// line "N passed, N failed". With words as arguments, only the test files whose path holds one of them.
+//
+//   bun scripts/test.ts [--lanes N] [--rounds N] [WORD...]
+//     --lanes   how many files run at a time; default: one and a half per processor
+//     --rounds  runs the tests so many times, to find those that fail now and then; stops after a round with a failure
 
-import { Glob } from "bun";
+import { parseArgs } from "node:util";
 import { SANDBOX_TESTS, UNIT_TESTS } from "./test-folders.ts";
+import { defaultLanes, endJobs, type Job, renderSlowest, runJobs, sumOutcomes, testJobs, writeLastTimes } from "./test-runner.ts";
 
-const ROOT = `${import.meta.dir}/..`;
+const EXIT_USAGE = 64;
 
-interface Count {
-  readonly passed: number;
-  readonly failed: number;
+const GATE: Job = {
+  name: "gate (format, lint, types, arrows, docs)",
+  command: [process.execPath, "scripts/check.ts", "--without-tests"],
+  counts: "itself",
+  exclusive: false,
+};
+/** The demo checks what it shows; here it counts as one test. */
+const DEMO: Job = {
+  name: "demo",
+  command: ["scripts/sandbox", process.execPath, "test/demo/main.ts"],
+  counts: "itself",
+  exclusive: false,
+};
+
+const { values, positionals } = parseArgs({
+  options: { lanes: { type: "string", default: String(defaultLanes()) }, rounds: { type: "string", default: "1" } },
+  allowPositionals: true,
+});
+const [lanes, rounds] = [Number(values.lanes), Number(values.rounds)];
+const all = [...testJobs([...SANDBOX_TESTS, ...UNIT_TESTS]), DEMO];
+const jobs = positionals.length === 0 ? [GATE, ...all] : all.filter(({ name }) => positionals.some((word) => name.includes(word)));
+if (jobs.length === 0 || !Number.isInteger(lanes) || lanes < 1 || !Number.isInteger(rounds) || rounds < 1) {
+  console.error(
+    jobs.length === 0 ? `no test file's path holds ${positionals.join(" or ")}` : "want whole numbers above 0 for --lanes and --rounds",
+  );
+  process.exit(EXIT_USAGE);
 }
 
-async function runTests(title: string, prefix: readonly string[], files: readonly string[]): Promise<Count> {
-  console.log(`== ${title}`);
-  const run = Bun.spawn([...prefix, process.execPath, "test", "--only-failures", "--timeout", "30000", ...files], {
-    cwd: ROOT,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+  ["SIGHUP", 129],
+] as const)
+  process.on(signal, () => {
+    endJobs();
+    process.exit(code);
   });
-  const [out, err, code] = await Promise.all([new Response(run.stdout).text(), new Response(run.stderr).text(), run.exited]);
-  const text = `${out}${err}`;
-  const passed = Number(/^\s*([0-9]+) pass$/m.exec(text)?.[1] ?? 0);
-  const failed = Number(/^\s*([0-9]+) fail$/m.exec(text)?.[1] ?? 0);
-  if (code !== 0 || failed > 0) process.stdout.write(text);
-  console.log(`   ${passed} passed, ${failed} failed`);
-  // A runner that died, or ran nothing, has failed whatever it printed.
-  const broken = (code !== 0 && failed === 0) || passed + failed === 0;
-  return { passed, failed: failed + (broken ? 1 : 0) };
+
+let [passed, failed] = [0, 0];
+for (let round = 1; round <= rounds && failed === 0; round += 1) {
+  const startedMs = performance.now();
+  const outcomes = await runJobs(jobs, { lanes, print: (line) => console.log(line) });
+  writeLastTimes(outcomes);
+  console.log(renderSlowest(outcomes));
+  const cpu = outcomes.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
+  console.log(
+    `round ${round}: ${((performance.now() - startedMs) / 1000).toFixed(0)} s, cpu ${cpu.toFixed(0)} s, ${lanes} files at a time`,
+  );
+  const sum = sumOutcomes(outcomes);
+  [passed, failed] = [passed + sum.passed, failed + sum.failed];
 }
-
-async function runCheck(): Promise<Count> {
-  console.log("== gate (format, lint, types, arrows, docs)");
-  const run = Bun.spawn([process.execPath, "scripts/check.ts", "--without-tests"], {
-    cwd: ROOT,
-    stdin: "ignore",
-    stdout: "inherit",
-    stderr: "inherit",
-  });
-  return (await run.exited) === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
-}
-
-/** The demo checks what it shows; here it counts as one test. Its words are only of interest when it fails. */
-async function runDemo(): Promise<Count> {
-  console.log("== demo");
-  const run = Bun.spawn(["scripts/sandbox", process.execPath, "test/demo/main.ts"], {
-    cwd: ROOT,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, err, code] = await Promise.all([new Response(run.stdout).text(), new Response(run.stderr).text(), run.exited]);
-  if (code !== 0) process.stdout.write(`${out}${err}`);
-  const count = code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
-  console.log(`   ${count.passed} passed, ${count.failed} failed`);
-  return count;
-}
-
-const e2e = SANDBOX_TESTS.flatMap((folder) => [...new Glob(`${folder}/**/*.test.ts`).scanSync({ cwd: ROOT })]).sort();
-const counts = [await runCheck(), await runTests("unit, law and conformance tests", [], UNIT_TESTS)];
-// Each file gets a sandbox of its own, so that one that fails badly cannot disturb the next.
-for (const file of e2e) counts.push(await runTests(file, ["scripts/sandbox"], [file]));
-counts.push(await runDemo());
-
-const passed = counts.reduce((sum, count) => sum + count.passed, 0);
-const failed = counts.reduce((sum, count) => sum + count.failed, 0);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -69,6 +69,7 @@ class BenchStore implements Disposable {
       requireSigned: false,
       owner: this.#owner,
       monotonicMs: () => performance.now(),
+      cpuMs: () => performance.now(),
     };
     const listing = readListing(files);
     if (!listing.ok) throw new Error(listing.error);

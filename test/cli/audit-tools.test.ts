@@ -1,12 +1,15 @@
 // The decision trail's tools as a user runs them: on a trail that the agent's own writer made.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { segmentPath } from "../../proxy/adapters/trail/segment-files.ts";
 import type { TrailAnchor } from "../../proxy/adapters/trail/trail-writer.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
 import { ALICE, decisionOf, openWriter, writeTrail } from "../support/trail.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const MAIN = join(import.meta.dir, "../../proxy/main.ts");
 let parent: string;

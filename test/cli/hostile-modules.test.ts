@@ -1,6 +1,6 @@
 // Modules that mean harm, and settings that do, given to the module commands: nothing of them is kept, and one line says why.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, print } from "@bytecodealliance/jco";
@@ -8,6 +8,9 @@ import { buildExample, exampleFolder } from "../../scripts/build-modules.ts";
 import { NEVER_STARTING } from "../support/hostile-modules.ts";
 import { type ModuleFolder, makeModuleFolder } from "../support/module-store-folder.ts";
 import { componentFromModuleWat } from "../support/module-wat.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const PATIENCE_MS = 60_000;
 const MIB = 1024 * 1024;

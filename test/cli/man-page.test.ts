@@ -1,11 +1,14 @@
 // The man page tells of every command, tool, config key and exit code that there is.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { EXIT } from "../../proxy/exit-code.ts";
 import { findConfigKeys } from "../../scripts/docs-facts.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
 import { runProgram } from "../support/world.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const PROJECT = join(import.meta.dir, "../..");
 const CLI = join(PROJECT, "proxy/main.ts");

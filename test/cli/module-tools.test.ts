@@ -1,11 +1,14 @@
 // The module commands as operators run them: as processes, good input and bad. The store is in a folder of the test's own.
 
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { appendFileSync, chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SAMPLE_CASES, sampleComponent } from "../support/module-component.ts";
 import { type ModuleFolder, makeModuleFolder } from "../support/module-store-folder.ts";
 import { RUNS_WITHOUT_ROOT, runCommand, type ToolRun } from "../support/policy-cli.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const PATIENCE_MS = 60_000;
 const TOOLS = [

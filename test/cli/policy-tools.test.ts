@@ -1,10 +1,13 @@
 // The policy tools as their users run them: as processes without root, with files and pipes, good input and bad.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runPolicyTool, splitCommand } from "../support/policy-cli.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const FIXTURES = join(import.meta.dir, "../fixtures/policy");
 const EXAMPLE = join(import.meta.dir, "../../docs/examples/first-policy");

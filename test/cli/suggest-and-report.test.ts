@@ -1,9 +1,12 @@
 // `report` and `policy suggest` as operators run them: as processes, with files and pipes, on logs of any size.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const MAIN = join(import.meta.dir, "../../proxy/main.ts");
 const PATIENCE_MS = 120_000;

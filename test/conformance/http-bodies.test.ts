@@ -1,9 +1,12 @@
 // Request bodies and big responses through the engine: limits, 100-continue, early answers, and backpressure both ways.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { forwardStreamed, MAX_TEST_BODY_BYTES, outboundHead, reply, startEngine, statuses } from "../support/http-engine.ts";
 import { connectRaw, type RawPeer, startAnsweringHost, startRawHost } from "../support/raw-peer.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const MIB = 1024 * 1024;
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -1,6 +1,6 @@
 // Connections of the engine: whose host connection is whose, retries, aborts, caps, defects of a handler, stopping.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { DEFAULT_HTTP_LIMITS } from "../../proxy/adapters/http/limits.ts";
 import { startListener } from "../../proxy/adapters/http/listener.ts";
@@ -8,6 +8,9 @@ import type { Exchange } from "../../proxy/core/ports.ts";
 import type { Held } from "../../proxy/core/tally/connection-shares.ts";
 import { forwardStreamed, reply, startEngine, statuses } from "../support/http-engine.ts";
 import { connectRaw, type RawPeer, startAnsweringHost, startRawHost } from "../support/raw-peer.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const MIB = 1024 * 1024;
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

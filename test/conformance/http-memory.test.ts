@@ -1,11 +1,14 @@
 // What the engine holds in memory when many clients or a host do their worst: bounded in bytes, shared between users, with something
 // left for root. The engine runs as a process of its own with its default limits; its peak counts the runtime and its garbage.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { DEFAULT_HTTP_LIMITS } from "../../proxy/adapters/http/limits.ts";
 import { type EngineProcess, startEngineProcess } from "../support/engine-process.ts";
 import { type FloodHost, SlowClient, startFloodHost } from "../support/flood-peers.ts";
 import { startAnsweringHost } from "../support/raw-peer.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

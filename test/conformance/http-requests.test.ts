@@ -1,9 +1,12 @@
 // The engine seen from the client: what it accepts and refuses on the wire, and how connections live and end.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { reply, SWEEP_MS, startEngine, statuses } from "../support/http-engine.ts";
 import { seededRandom } from "../support/random.ts";
 import { connectRaw, startAnsweringHost } from "../support/raw-peer.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const get = (target: string, ...lines: string[]) =>

@@ -1,8 +1,11 @@
 // The engine seen from the host: what of a response reaches the client, and what happens when it breaks.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Engine, reply, startEngine, statuses } from "../support/http-engine.ts";
 import { connectRaw, type RawPeer, startRawHost } from "../support/raw-peer.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const get = (method = "GET", version = "1.1") => `${method} /x HTTP/${version}\r\nHost: h\r\n\r\n`;
 

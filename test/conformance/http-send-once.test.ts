@@ -1,8 +1,11 @@
 // The agent's own client over loopback: exact bytes out, one strict response in, one deadline for all of it.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type SendOptions, sendOnce } from "../../proxy/adapters/http/send-once.ts";
 import { type RawPeer, startRawHost } from "../support/raw-peer.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const HEAD = "GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 

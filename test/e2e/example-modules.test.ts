@@ -37,9 +37,11 @@ function write(one: World, text: string): string {
   return path;
 }
 
-async function lastRequest(one: World): Promise<LogLine["fields"]> {
-  await Bun.sleep(50);
-  return one.agent.lines.findLast(({ event }) => event.startsWith("request-"))?.fields ?? {};
+/** The line of the last request says that; returns it. */
+async function expectLastRequest(one: World, wanted: object): Promise<LogLine["fields"]> {
+  const found = await one.untilLastRequest(wanted);
+  expect(found).toMatchObject(wanted);
+  return found;
 }
 
 const status = async (url: string) => (await curl(url)).status;
@@ -48,8 +50,7 @@ test("container-guard: a caller in a cgroup that the settings do not cover gets 
   const one = await startWith("container-guard", "/system.slice/*.service\n");
   expect(await status(IMDS_INSTANCE)).toBe(200);
   expect(await status(`${TOKEN}https://vault.azure.net`)).toBe(403);
-  const denied = await lastRequest(one);
-  expect(denied).toMatchObject({ module: "container-guard", moduleReason: "cgroup-not-of-the-host" });
+  const denied = await expectLastRequest(one, { module: "container-guard", moduleReason: "cgroup-not-of-the-host" });
   const { cgroupPath } = denied;
   if (typeof cgroupPath !== "string") throw new Error(`the caller's cgroup is not known: ${JSON.stringify(denied)}`);
   await install(one, ["settings", "container-guard", write(one, `${cgroupPath}\n`)]);
@@ -59,7 +60,7 @@ test("container-guard: a caller in a cgroup that the settings do not cover gets 
 test("boot-gate: user data is shut a minute after boot, the instance document is not", async () => {
   const one = await startWith("boot-gate", "minutes 1\ncontaining pass\npath /metadata/instance/compute/userdata\n");
   expect(await status(USER_DATA)).toBe(403);
-  expect(await lastRequest(one)).toMatchObject({ module: "boot-gate", moduleReason: "boot-window-closed" });
+  await expectLastRequest(one, { module: "boot-gate", moduleReason: "boot-window-closed" });
   expect(await status(USER_DATA.replace("/compute/userData", "/./compute/x/../USERDATA;v=1"))).toBe(403);
   expect(await status(IMDS_INSTANCE)).toBe(200);
 });
@@ -69,14 +70,14 @@ test("token-resources: curl gets the token that is listed for it, and no other",
   const one = await startWith("token-resources", JSON.stringify({ executables: { [path]: ["https://vault.azure.net"] } }));
   expect(await status(`${TOKEN}https%3A%2F%2Fvault.azure.net%2F`)).toBe(200);
   expect(await status(`${TOKEN}https://storage.azure.com`)).toBe(403);
-  expect(await lastRequest(one)).toMatchObject({ module: "token-resources", moduleReason: "resource-not-listed" });
+  await expectLastRequest(one, { module: "token-resources", moduleReason: "resource-not-listed" });
   const python = `
 import urllib.request
 asked = urllib.request.Request("${TOKEN}https://vault.azure.net", headers={"Metadata": "true"})
 try: print(urllib.request.urlopen(asked, timeout=10).status)
 except urllib.error.HTTPError as error: print(error.code)`;
   expect((await runProgram(["/usr/bin/python3", "-c", python])).stdout.trim()).toBe("403");
-  expect(await lastRequest(one)).toMatchObject({ moduleReason: "executable-not-listed" });
+  await expectLastRequest(one, { moduleReason: "executable-not-listed" });
 });
 
 test("table-policy: a rule about a user holds for that user, and for who may be", async () => {
@@ -85,9 +86,9 @@ test("table-policy: a rule about a user holds for that user, and for who may be"
     'deny no-root-tokens when path under "/metadata/identity" and user is "root"\ndefault abstain\n',
   );
   expect(await status(`${TOKEN}https://vault.azure.net`)).toBe(403);
-  expect(await lastRequest(one)).toMatchObject({ module: "table-policy", moduleReason: "denied-by-rule" });
+  await expectLastRequest(one, { module: "table-policy", moduleReason: "denied-by-rule" });
   // An id without an account has no name: it may be anybody.
   expect((await curl(`${TOKEN}https://vault.azure.net`, { as: ALICE })).status).toBe(403);
-  expect(await lastRequest(one)).toMatchObject({ moduleReason: "denied-in-doubt" });
+  await expectLastRequest(one, { moduleReason: "denied-in-doubt" });
   expect((await curl(IMDS_INSTANCE, { as: ALICE })).status).toBe(200);
 });

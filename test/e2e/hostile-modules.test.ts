@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { burningComponent } from "../support/burning-module.ts";
 import { ENDLESS, type HostileModule, LEAKING, NEVER_STARTING, NONSENSE, turningModule } from "../support/hostile-modules.ts";
 import { componentFromModuleWat, type ModuleWat } from "../support/module-wat.ts";
+import { until } from "../support/until.ts";
 import { AGENT, ALICE, curl, GOAL_STATE, type Ids, IMDS_INSTANCE, type LogLine, python, runProgram, World } from "../support/world.ts";
 
 const BOB: Ids = { uid: 4002, gid: 4002 };
@@ -45,9 +46,11 @@ async function failuresCounted(): Promise<number> {
   return Number(line?.[1] ?? 0);
 }
 
-async function lastRequest(one: World): Promise<LogLine["fields"]> {
-  await Bun.sleep(50);
-  return one.agent.lines.findLast(({ event }) => event.startsWith("request-"))?.fields ?? {};
+/** The line of the last request says that; returns it. */
+async function expectLastRequest(one: World, wanted: object): Promise<LogLine["fields"]> {
+  const found = await one.untilLastRequest(wanted);
+  expect(found).toMatchObject(wanted);
+  return found;
 }
 
 async function untilStatus(one: World, wanted: object): Promise<void> {
@@ -69,10 +72,10 @@ describe("a hostile module", () => {
         await install(one, parts);
         const [told, counted] = [one.agent.lines.length, await failuresCounted()];
         expect([name, await imds(ALICE), await goalState()]).toEqual([name, 403, 200]);
-        const lines = one.agent.lines.slice(told);
-        const failed = lines.find(({ event }) => event === "module-failed");
-        expect(failed?.fields).toMatchObject({ module: "hostile", failures: 1 });
-        expect([name, causes]).toEqual([name, expect.arrayContaining([failed?.fields.cause])]);
+        const find = () => one.agent.lines.slice(told).find(({ event }) => event === "module-failed");
+        await until(`${name}: the failure is told`, () => find() !== undefined);
+        expect(find()?.fields).toMatchObject({ module: "hostile", failures: 1 });
+        expect([name, causes]).toEqual([name, expect.arrayContaining([find()?.fields.cause])]);
         expect([name, (await failuresCounted()) - counted]).toEqual([name, 1]);
         await untilStatus(one, { agentDetails: { modules: { installed: [{ name: "hostile", failures: 1 }] } } });
       }
@@ -124,7 +127,7 @@ describe("a hostile module", () => {
       const one = await start();
       await install(one, { evaluate: "(loop $ever (br $ever)) (unreachable)" }, "--audit");
       for (let call = 0; call < 3; call++) expect(await imds()).toBe(200);
-      expect(await lastRequest(one)).toMatchObject({ moduleWouldDeny: ["hostile: policy-failed"] });
+      await expectLastRequest(one, { moduleWouldDeny: ["hostile: policy-failed"] });
       expect(await failuresCounted()).toBe(3);
       await untilStatus(one, {
         proxyAgentStatus: { status: "ERROR" },
@@ -148,7 +151,7 @@ describe("a hostile module", () => {
       expect([...statuses]).toEqual([200]);
       const seen = (await attack).map((text) => new Set<number>(JSON.parse(text)));
       expect(seen.map((all) => all.has(403))).toEqual([true, true]);
-      expect(one.agent.lines.some(({ event, fields }) => event === "module-failed" && fields.module === "hostile")).toBe(true);
+      await one.agent.line("module-failed", ({ module }) => module === "hostile");
       expect(await failuresCounted()).toBeGreaterThan(500);
     },
     LIMIT_MS,

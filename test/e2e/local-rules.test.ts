@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { chmodSync, chownSync, linkSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { until } from "../support/until.ts";
 import { curl, GOAL_STATE, IMDS_INSTANCE, World } from "../support/world.ts";
 
 const NOBODY = { uid: 65534, gid: 65534 };
@@ -42,21 +43,18 @@ async function untilRules(
   one: World,
   matches: (fields: Readonly<Record<string, unknown>>) => boolean,
 ): Promise<Readonly<Record<string, unknown>>> {
-  for (let tries = 0; tries < 100; tries++) {
-    const last = one.agent.lines.findLast(({ event, fields }) => event.startsWith("rules-") && fields.endpoint === "imds");
-    if (last !== undefined && matches(last.fields)) return last.fields;
-    await Bun.sleep(50);
-  }
-  throw new Error(`the rules did not change as expected:\n${one.agent.describe()}`);
+  const last = () => one.agent.lines.findLast(({ event, fields }) => event.startsWith("rules-") && fields.endpoint === "imds")?.fields;
+  await until("the rules change as expected", () => {
+    const fields = last();
+    return fields !== undefined && matches(fields);
+  });
+  return last() ?? {};
 }
 
 /** The status is written shortly after a change, not with it. */
 async function untilStatus(one: World, reason: string): Promise<string> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (JSON.stringify(one.status()).includes(reason.replaceAll('"', '\\"'))) return "status names the reason";
-    await Bun.sleep(50);
-  }
-  return JSON.stringify(one.status());
+  await until(`the status says: ${reason}`, () => JSON.stringify(one.status()).includes(reason.replaceAll('"', '\\"')));
+  return "status names the reason";
 }
 
 const answers = async () => [(await curl(IMDS_INSTANCE)).status, (await curl(IMDS_INSTANCE, { as: NOBODY })).status];

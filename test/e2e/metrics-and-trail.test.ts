@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { segmentPath } from "../../proxy/adapters/trail/segment-files.ts";
 import { parseExposition } from "../support/metrics.ts";
 import { readWhole } from "../support/trail.ts";
+import { until } from "../support/until.ts";
 import { AGENT, curl, GOAL_STATE, IMDS_INSTANCE, World } from "../support/world.ts";
 
 const NOBODY = { uid: 65534, gid: 65534 };
@@ -46,11 +47,7 @@ async function audit(...argv: readonly string[]) {
 
 /** Everything that was decided so far is on disk. */
 async function untilRecorded(folder: string, decisions: number): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (readWhole(folder).records.filter(({ kind }) => kind === "decision").length >= decisions) return;
-    await Bun.sleep(20);
-  }
-  throw new Error("the decisions were not recorded");
+  await until("the decisions are recorded", () => readWhole(folder).records.filter(({ kind }) => kind === "decision").length >= decisions);
 }
 
 describe("metrics and decision trail", () => {
@@ -122,8 +119,8 @@ describe("metrics and decision trail", () => {
     writeFileSync(folder, "in the way");
     await one.restartAgent(["imds"]);
     expect((await curl(IMDS_INSTANCE)).status).toBe(200);
-    expect((await scrape(socket))("trail_write_failures_total")).toBeGreaterThanOrEqual(1);
-    expect(one.agent.lines.some(({ event }) => event === "trail-failing")).toBe(true);
+    await until("the failure is counted", async () => ((await scrape(socket))("trail_write_failures_total") ?? 0) >= 1);
+    await one.agent.line("trail-failing");
     rmSync(folder);
     mkdirSync(folder, { mode: 0o700 });
     await untilFile(segmentPath(folder, 1));
@@ -132,9 +129,5 @@ describe("metrics and decision trail", () => {
 });
 
 async function untilFile(path: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
-    await Bun.sleep(20);
-  }
-  throw new Error(`"${path}" was not made`);
+  await until(`"${path}" is made`, () => statSync(path, { throwIfNoEntry: false }) !== undefined);
 }

@@ -17,6 +17,7 @@ import {
   USER_ID_AT,
   whenSettingIs,
 } from "../support/module-store.ts";
+import { until } from "../support/until.ts";
 import { ALICE, curl, GOAL_STATE, IMDS_INSTANCE, type LogLine, python, World } from "../support/world.ts";
 
 let world: World | undefined;
@@ -44,17 +45,16 @@ async function install(one: World, modules: readonly InstalledModule[]): Promise
 }
 
 async function untilLine(one: World, event: string, from: number): Promise<LogLine["fields"]> {
-  for (let tries = 0; tries < 200; tries++) {
-    const found = one.agent.lines.slice(from).find((line) => line.event === event);
-    if (found !== undefined) return found.fields;
-    await Bun.sleep(10);
-  }
-  throw new Error(`no "${event}" line in time; the agent logged:\n${one.agent.describe()}`);
+  const find = () => one.agent.lines.slice(from).find((line) => line.event === event);
+  await until(`a "${event}" line; the agent logged:\n${one.agent.describe()}`, () => find() !== undefined);
+  return find()?.fields ?? {};
 }
 
-async function lastRequest(one: World): Promise<LogLine["fields"]> {
-  await Bun.sleep(50);
-  return one.agent.lines.findLast(({ event }) => event.startsWith("request-"))?.fields ?? {};
+/** The line of the last request says that; returns it. */
+async function expectLastRequest(one: World, wanted: object): Promise<LogLine["fields"]> {
+  const found = await one.untilLastRequest(wanted);
+  expect(found).toMatchObject(wanted);
+  return found;
 }
 
 const goalState = async () => (await curl(GOAL_STATE, { args: ["-H", "x-ms-version: 2012-11-30"] })).status;
@@ -80,7 +80,7 @@ describe("modules", () => {
       { name: "second", component: deny },
     ]);
     expect(await imds()).toBe(403);
-    expect(await lastRequest(one)).toMatchObject({
+    await expectLastRequest(one, {
       reason: "module-denied",
       module: "second",
       moduleReason: "fine",
@@ -91,7 +91,7 @@ describe("modules", () => {
     expect(await imds()).toBe(200);
     await install(one, [{ name: "second", component: deny, audit: true }]);
     expect(await imds()).toBe(200);
-    expect(await lastRequest(one)).toMatchObject({ moduleWouldDeny: ["second: fine"] });
+    await expectLastRequest(one, { moduleWouldDeny: ["second: fine"] });
     expect(one.agent.lines.some(({ event }) => event === "module-audited")).toBe(true);
     await install(one, []);
     expect(await imds()).toBe(200);
@@ -142,7 +142,7 @@ print(sorted(seen))`;
     await install(one, [{ name: "fragile", component, settings: settingOf(3) }]);
     const deep = "http://169.254.169.254/metadata/instance/compute?api-version=2021-02-01";
     for (let i = 0; i < 4; i++) expect((await curl(deep, { as: ALICE })).status).toBe(403);
-    expect(await lastRequest(one)).toMatchObject({ reason: "policy-failed", module: "fragile" });
+    await expectLastRequest(one, { reason: "policy-failed", module: "fragile" });
     expect(await imds(BOB)).toBe(200);
     const told = one.agent.lines.filter(({ event }) => event === "module-failed").map(({ fields }) => fields);
     expect(told).toHaveLength(1);
@@ -201,7 +201,7 @@ describe("T-136: a list that cannot be used", () => {
     writeFileSync(index, "{}", { mode: 0o600 });
     await one.restartAgent();
     expect([await imds(), await goalState()]).toEqual([403, 403]);
-    expect(await lastRequest(one)).toMatchObject({ reason: "policy-failed" });
+    await expectLastRequest(one, { reason: "policy-failed" });
     const told = one.agent.lines.length;
     writeFileSync(`${index}.new`, good, { mode: 0o600 });
     await Bun.$`mv ${index}.new ${index}`;

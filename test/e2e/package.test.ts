@@ -74,7 +74,7 @@ const pinned = async () => (await inside("find", "/sys/fs/bpf", "-mindepth", "1"
 const answerOfPort = async () => (await curl("http://127.0.0.1:3080/")).body;
 const status = () => inside("azure-proxy-agent", "--status", "--wait", "20");
 
-async function eventually(what: string, holds: () => Promise<boolean>, limitMs = 15_000): Promise<void> {
+async function eventually(what: string, holds: () => Promise<boolean>, limitMs = 40_000): Promise<void> {
   const endMs = Date.now() + limitMs;
   while (!(await holds())) {
     if (Date.now() > endMs) throw new Error(`did not happen in time: ${what}; ${(await inside("tail", "-20", "/run/agent.log")).stdout}`);
@@ -125,7 +125,7 @@ beforeAll(async () => {
     Object.entries(built).map(([key, path]) => [key, path.slice(path.lastIndexOf("/") + 1)]),
   ) as typeof packages;
   hostControl = new HostControlClient(control);
-  await hostControl.waitUntilUp(10_000);
+  await hostControl.waitUntilUp(30_000);
   const { first, ...others } = built;
   machine = Bun.spawn(
     [

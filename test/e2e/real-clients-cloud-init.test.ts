@@ -5,6 +5,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { runCloudInit } from "../support/real-clients.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { CommandStage, playAgent, provisionReply } from "../support/status-command.ts";
+import { failedConnects } from "../support/tcp-counters.ts";
+import { until } from "../support/until.ts";
 import { AgentProcess, World, type WorldOptions } from "../support/world.ts";
 
 const SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -50,8 +52,9 @@ describe("cloud-init", () => {
   test("the agent is started after it: it waits, and boots", async () => {
     const at = await start();
     await at.agent.stop();
+    const failed = failedConnects();
     const boot = runCloudInit(BOOT, withAgent());
-    await Bun.sleep(1_500);
+    await until("the boot has found no agent", () => failedConnects() > failed);
     at.agent = new AgentProcess(at.configPath);
     expect(await boot).toEqual(BOOTED);
     expect(await at.unsignedLeft()).toEqual([]);

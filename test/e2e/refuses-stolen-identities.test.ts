@@ -1,10 +1,12 @@
 // Attacks on identity: the agent is stopped with SIGSTOP while the attacker prepares, which makes every race certain.
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdtempSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { curl, IMDS_INSTANCE, python, runProgram, World } from "../support/world.ts";
+import { SaidLines } from "../support/said-lines.ts";
+import { until } from "../support/until.ts";
+import { curl, type Ids, IMDS_INSTANCE, python, runProgram, World } from "../support/world.ts";
 
 const NOBODY = { uid: 65534, gid: 65534 };
 const GET =
@@ -48,11 +50,22 @@ describe("stolen identities", () => {
     rmSync(programs, { recursive: true, force: true });
   });
 
-  /** Runs an attack while the agent is stopped; the script continues the agent itself through its pid. */
-  function whileStopped(script: string, ids = NOBODY): Promise<string> {
+  /**
+   * Runs an attack while the agent is stopped. The agent goes on when the script has printed its first line and that holds for it.
+   * @returns its first two lines
+   */
+  async function whileStopped(script: string, ids: Ids, holds: (firstLine: string) => boolean = () => true): Promise<readonly string[]> {
     process.kill(world.agent.pid, "SIGSTOP");
-    const resume = setTimeout(() => process.kill(world.agent.pid, "SIGCONT"), 1_500);
-    return python(script, ids).finally(() => clearTimeout(resume));
+    const as = ["setpriv", `--reuid=${ids.uid}`, `--regid=${ids.gid}`, "--clear-groups", "--"];
+    const child = Bun.spawn([...as, "/usr/bin/python3", "-c", script], { stdin: "ignore", stdout: "pipe", stderr: "inherit", cwd: "/" });
+    const said = new SaidLines(child.stdout);
+    const first = await said.next();
+    await until("what the agent must find is there", () => holds(first));
+    process.kill(world.agent.pid, "SIGCONT");
+    const second = await said.next();
+    child.kill("SIGKILL");
+    await child.exited;
+    return [first, second];
   }
 
   async function doubtsAbout(processId: number): Promise<string> {
@@ -108,8 +121,9 @@ if os.fork() == 0:
     sys.stdout.flush()
     os._exit(0)
 s.set_inheritable(True)
-os.execv("${allowed}", ["allowed-sleep", "4"])`;
-    const [pid, status] = (await whileStopped(script)).split("\n");
+os.execv("${allowed}", ["allowed-sleep", "60"])`;
+    const runs = (pid: string) => readlinkSync(`/proc/${pid}/exe`) === allowed;
+    const [pid, status] = await whileStopped(script, NOBODY, runs);
     expect(status).toBe("HTTP/1.1 403 Forbidden");
     expect(await doubtsAbout(Number(pid))).toContain("runs another program than when it connected");
   });
@@ -142,7 +156,7 @@ for attempt in range(200):
     open("/proc/sys/kernel/ns_last_pid", "w").write(str(${pid} - 1))
     child = os.fork()
     if child == 0:
-        os.execv("${allowed}", ["allowed-sleep", "4"])
+        os.execv("${allowed}", ["allowed-sleep", "6"])
     if child == ${pid}:
         print("reused")
         sys.stdout.flush()
@@ -151,11 +165,11 @@ for attempt in range(200):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
 print("not reused")`;
-    const reusing = runProgram(["/usr/bin/python3", "-c", reuse]);
-    await Bun.sleep(700);
+    const reusing = Bun.spawn(["/usr/bin/python3", "-c", reuse], { stdin: "ignore", stdout: "pipe", stderr: "inherit", cwd: "/" });
+    expect(await new SaidLines(reusing.stdout).next()).toBe("reused");
     process.kill(world.agent.pid, "SIGCONT");
-    expect((await reusing).stdout.trim()).toBe("reused");
-    for (let i = 0; i < 100 && !(await Bun.file(answerFile).exists()); i++) await Bun.sleep(50);
+    await until("the request is answered", () => Bun.file(answerFile).exists());
+    await reusing.exited;
     // The attacker ran as root; its claim to be root is the kernel's word. What must not be believed is the program.
     const line = await world.agent.line("request-forwarded", ({ processId }) => processId === pid);
     expect([line.processFullPath, line.processCmdLine]).toEqual(["", ""]);
@@ -192,8 +206,9 @@ victim.close()
 thief = bound()
 thief.connect(("127.0.0.1", 3080))
 thief.sendall(${GET})
+print("sent", flush=True)
 print(thief.recv(200).split(b"\\r\\n")[0].decode())`;
-    expect(await whileStopped(script, { uid: 0, gid: 0 })).toBe("HTTP/1.1 421 Misdirected Request");
+    expect(await whileStopped(script, { uid: 0, gid: 0 })).toEqual(["sent", "HTTP/1.1 421 Misdirected Request"]);
   });
 
   test("T-05: a direct connection to the listener gets nothing from the host", async () => {
@@ -211,6 +226,7 @@ for n in range(500):
     s = socket.create_connection(("169.254.169.254", 80))
     s.settimeout(30)
     opened.append(s)
+print("open", flush=True)
 sys.stdin.readline()
 for n, s in enumerate(opened):
     s.sendall(b"GET /metadata/instance?api-version=2021-02-01&from=u${uid}n%d HTTP/1.1\\r\\nHost: h\\r\\nMetadata: true\\r\\n\\r\\n" % n)
@@ -220,16 +236,17 @@ print(codes)`;
     const children = uids.map((uid) =>
       Bun.spawn(["/usr/bin/python3", "-c", script(uid)], { stdin: "pipe", stdout: "pipe", stderr: "inherit", cwd: "/" }),
     );
-    await Bun.sleep(1_500);
+    const said = children.map((child) => new SaidLines(child.stdout));
+    expect(await Promise.all(said.map((lines) => lines.next()))).toEqual(uids.map(() => "open"));
     for (const child of children) {
       child.stdin.write("go\n");
       child.stdin.end();
     }
-    for (const child of children) expect((await new Response(child.stdout).text()).trim()).toBe("{b'403'}");
+    for (const lines of said) expect((await lines.rest()).trim()).toBe("{b'403'}");
     await Promise.all(children.map((child) => child.exited));
     const lines = () =>
       world.agent.lines.filter(({ event, fields }) => event === "request-denied" && String(fields.url).includes("from=u"));
-    for (let i = 0; i < 100 && lines().length < 2000; i++) await Bun.sleep(100);
+    await until("all are told", () => lines().length >= 2000);
     const seen = lines();
     const wrong = seen.filter(({ fields }) => !String(fields.url).includes(`from=u${fields.userId}n`));
     expect([seen.length, wrong.length]).toEqual([2000, 0]);

@@ -7,6 +7,8 @@ import { basename, join } from "node:path";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { NotifySocket, ServiceManager } from "../support/service-manager.ts";
+import { countInQueue } from "../support/tcp-counters.ts";
+import { until } from "../support/until.ts";
 import { AgentProcess, ALICE, curl, type Ids, IMDS_INSTANCE, runProgram, World } from "../support/world.ts";
 
 const RESTARTS = Number(process.env.RESTARTS ?? 40);
@@ -113,7 +115,7 @@ describe("with a socket that the service manager keeps", () => {
       world.agent.process.kill("SIGKILL");
       await world.agent.process.exited;
       const waiting = [curl(`${IMDS_INSTANCE}&caller=root`), curl(`${IMDS_INSTANCE}&caller=alice`, { as: ALICE })];
-      await Bun.sleep(300);
+      await until("both wait in the socket", async () => (await countInQueue(3080)) >= waiting.length);
       world.agent = manager.start(world.configPath);
       expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200]);
     }
@@ -221,9 +223,11 @@ describe("the service manager is told", () => {
     await notify.hear("READY=1");
     expect((await curl(IMDS_INSTANCE)).status).toBe(200);
     await notify.hear("WATCHDOG=1");
-    world.agent.process.kill("SIGSTOP");
-    await Bun.sleep(300);
+    const { pid } = world.agent;
+    process.kill(pid, "SIGSTOP");
+    await until("the agent is stopped", () => readFileSync(`/proc/${pid}/stat`, "utf8").includes(") T "));
     const before = notify.lines().length;
+    // Two of the watchdog's intervals: silence is what is tried here.
     await Bun.sleep(800);
     expect(notify.lines().length).toBe(before);
     world.agent.process.kill("SIGCONT");
@@ -240,7 +244,6 @@ describe("a second agent", () => {
     await world.agent.line("provisioned");
     const second = manager.start(world.configPath);
     expect(await second.process.exited).toBe(75);
-    await Bun.sleep(50);
     // Boot tools read them: they speak of the agent that runs.
     expect(tags.map((path) => existsSync(path))).toEqual([true, true]);
     expect(second.stderr).toContain(`another azure-proxy-agent runs as process ${world.agent.pid}`);

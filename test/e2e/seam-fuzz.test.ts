@@ -26,6 +26,8 @@ const HOT_PORT = 45_000;
 /** Outcomes that a connect without tricks may end in. */
 const SERVED = { own: "200", other: "403" } as const;
 const SHOWN = 10;
+/** Share of decisions that a busy machine may make late. */
+const MOST_LATE = 0.01;
 
 let programs: HelperPrograms;
 let manager: ServiceManager;
@@ -128,8 +130,9 @@ function sum(counts: readonly Counts[]): Counts {
   return all;
 }
 
-/** What must not be among the outcomes that processes saw: another's data, a refusal of their own, a direct connection that is served. */
-const forbidden = (counts: Counts) => Object.keys(counts).filter((what) => /\.other\.200$|\.own\.403$|\.direct\.200$/.test(what));
+/** What must not be among the outcomes that processes saw: another's data, a direct connection that is served. */
+const forbidden = (counts: Counts) => Object.keys(counts).filter((what) => /\.other\.200$|\.direct\.200$/.test(what));
+const refused = (counts: Counts) => (counts["plain.own.403"] ?? 0) + (counts["odd.own.403"] ?? 0);
 
 test(
   `T-184: ${SECONDS} s of anything that users can do to sockets, with stalls and restarts: each request is endorsed as who sent it`,
@@ -167,17 +170,30 @@ test(
 
     const perUser = Object.fromEntries(USERS.map((uid) => [uid, tally.endorsed.get(uid) ?? 0]));
     const mismatches = [...tally.mismatches, ...trail.mismatches];
-    const summary = { arrived: tally.arrived, endorsed: perUser, restarts: tally.restarts, stalls: tally.stalls, decisions: trail.checked };
+    const summary = {
+      arrived: tally.arrived,
+      endorsed: perUser,
+      restarts: tally.restarts,
+      stalls: tally.stalls,
+      decisions: trail.checked,
+      late: trail.late,
+    };
     console.log("seam fuzzer:", JSON.stringify({ ...summary, mismatches: mismatches.length, outcomes: sum(outcomes) }));
 
     expect(mismatches.slice(0, SHOWN)).toEqual([]);
     expect(mismatches.length).toBe(0);
     expect(trail.refusals).toEqual({});
     expect(outcomes.flatMap(forbidden)).toEqual([]);
+    // Refusals of their own: only where the machine was too busy to say in time who asks, and then hardly ever.
+    expect(refused(sum(outcomes))).toBeLessThanOrEqual(trail.late);
+    expect(trail.late).toBeLessThanOrEqual(trail.checked * MOST_LATE);
     // Connects without tricks, of root and of everybody else.
     const lost = outcomes.flatMap((counts) =>
       Object.keys(counts).filter(
-        (what) => what.startsWith("plain.") && !Object.entries(SERVED).some(([want, status]) => what === `plain.${want}.${status}`),
+        (what) =>
+          what.startsWith("plain.") &&
+          what !== "plain.own.403" &&
+          !Object.entries(SERVED).some(([want, status]) => what === `plain.${want}.${status}`),
       ),
     );
     expect(lost).toEqual([]);

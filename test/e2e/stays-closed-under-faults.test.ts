@@ -1,7 +1,7 @@
 // What breaks around the agent: the host, the key, the rules, the disk. It keeps running and stays closed.
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { chmodSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { attachedPrograms } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
@@ -73,14 +73,11 @@ describe("key", () => {
   });
 
   test("a full disk: the key is not attested, and the agent says why", async () => {
-    const mount = await runProgram([
-      "sh",
-      "-c",
-      "mkdir -p /run/apa-full && mount -t tmpfs -o size=4k tmpfs /run/apa-full && head -c 4096 /dev/zero > /run/apa-full/filler",
-    ]);
+    const full = mkdtempSync("/run/apa-full-");
+    const mount = await runProgram(["sh", "-c", `mount -t tmpfs -o size=4k tmpfs ${full} && head -c 4096 /dev/zero > ${full}/filler`]);
     expect(mount.stderr).toBe("");
     try {
-      const { agent, host } = await start({ config: { latchKeyFolder: "/run/apa-full" }, awaitRedirect: [] });
+      const { agent, host } = await start({ config: { latchKeyFolder: full }, awaitRedirect: [] });
       const line = await agent.line("secure-channel", ({ message }) => String(message).includes("cannot save key"));
       expect(String(line.message)).toContain("ENOSPC");
       expect((await host.requests({ endpoint: "wireserver" })).filter(({ target }) => target.includes("attestation"))).toHaveLength(0);
@@ -88,8 +85,8 @@ describe("key", () => {
     } finally {
       await world?.[Symbol.asyncDispose]();
       world = undefined;
-      await runProgram(["umount", "/run/apa-full"]);
-      await runProgram(["rmdir", "/run/apa-full"]);
+      await runProgram(["umount", full]);
+      await runProgram(["rmdir", full]);
     }
   });
 

@@ -1,10 +1,11 @@
 // Telemetry through the built agent to the simulated host, which reads the documents with code of its own.
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SIMULATED } from "../../host-simulator/simulated-vm.ts";
 import type { ReceivedEvent } from "../../host-simulator/telemetry-check.ts";
+import { until } from "../support/until.ts";
 import { curl, IMDS_INSTANCE, World } from "../support/world.ts";
 
 let world: World | undefined;
@@ -20,22 +21,20 @@ async function start(config: Readonly<Record<string, unknown>>, folder = "/nonex
 }
 
 async function untilEvents(one: World, least: number): Promise<readonly ReceivedEvent[]> {
-  for (let tries = 0; tries < 200; tries++) {
-    const documents = await one.host.telemetry();
-    const events = documents.flatMap((document) => document.events);
-    if (documents.some(({ problem }) => problem !== null) || events.length >= least) {
-      expect(documents.map(({ problem }) => problem)).toEqual(documents.map(() => null));
-      return events;
-    }
-    await Bun.sleep(50);
-  }
-  throw new Error(`no telemetry in time:\n${one.agent.describe()}`);
+  let documents = await one.host.telemetry();
+  const events = () => documents.flatMap((document) => document.events);
+  await until("telemetry arrives", async () => {
+    documents = await one.host.telemetry();
+    return documents.some(({ problem }) => problem !== null) || events().length >= least;
+  });
+  expect(documents.map(({ problem }) => problem)).toEqual(documents.map(() => null));
+  return events();
 }
 
 /** The status is written shortly after a change, not with it. */
-async function telemetryStatus(one: World): Promise<unknown> {
-  for (let tries = 0; tries < 100 && !existsSync(join(one.folder, "status", "status.json")); tries++) await Bun.sleep(50);
-  return (one.status().proxyAgentStatus as Record<string, unknown>).telemetryLoggerStatus;
+async function expectTelemetryStatus(one: World, status: string): Promise<void> {
+  const wanted = { proxyAgentStatus: { telemetryLoggerStatus: { status } } };
+  expect(await one.untilStatus(wanted)).toMatchObject(wanted);
 }
 
 const paramsOf = (event: ReceivedEvent | undefined) => Object.fromEntries(event?.params ?? []);
@@ -61,12 +60,12 @@ describe("telemetry", () => {
       ["POST", "unsigned", 200],
     ]);
     expect((await one.received("imds")).map(({ signature }) => signature.kind)).toEqual(["valid"]);
-    expect(await telemetryStatus(one)).toMatchObject({ status: "RUNNING" });
+    await expectTelemetryStatus(one, "RUNNING");
   });
 
   test("events of extensions are passed on, bad files are removed and told", async () => {
-    const folder = `/run/apa-events-${process.pid}`;
-    mkdirSync(folder, { mode: 0o750 });
+    const folder = mkdtempSync("/run/apa-events-");
+    chmodSync(folder, 0o750);
     const extension = {
       extension: { name: "ProxyAgentExt", version: "1", is_internal: true, extension_type: "t" },
       operation_status: { operation_success: true, operation: "o", task_name: "k", message: "from ext", duration: 5 },
@@ -90,6 +89,6 @@ describe("telemetry", () => {
     await curl(IMDS_INSTANCE);
     await Bun.sleep(1_500);
     expect(await one.received("wireserver")).toEqual([]);
-    expect(await telemetryStatus(one)).toMatchObject({ status: "UNKNOWN" });
+    await expectTelemetryStatus(one, "UNKNOWN");
   });
 });

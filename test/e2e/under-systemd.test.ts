@@ -32,7 +32,7 @@ async function property(unit: string, name: string): Promise<string> {
   return (await inside("systemctl", "show", "--value", "--property", name, unit)).stdout;
 }
 
-async function eventually(what: string, holds: () => Promise<boolean>, limitMs = 15_000): Promise<void> {
+async function eventually(what: string, holds: () => Promise<boolean>, limitMs = 40_000): Promise<void> {
   const endMs = Date.now() + limitMs;
   while (!(await holds())) {
     if (Date.now() > endMs) throw new Error(`did not happen in time: ${what}; ${(await inside("tail", "-20", "/run/agent.log")).stdout}`);
@@ -48,7 +48,7 @@ beforeAll(async () => {
   const place = join(folder, "control.sock");
   host = Bun.spawn([process.execPath, join(PROJECT, "host-simulator/main.ts"), "--control", place], { stdin: "ignore", stdout: "ignore" });
   control = new HostControlClient(place);
-  await control.waitUntilUp(10_000);
+  await control.waitUntilUp(30_000);
   machine = Bun.spawn([join(PROJECT, "test/support/systemd-machine"), join(folder, "machine")], {
     stdin: "ignore",
     stdout: "ignore",

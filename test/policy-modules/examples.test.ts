@@ -1,12 +1,15 @@
 // The example modules: built from their sources, taken by guard and meter, and asked all their cases in the runtime of the daemon.
 
-import { beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildExample, EXAMPLE_MODULES, type ExampleModule, exampleFolder } from "../../scripts/build-modules.ts";
 import { ModuleWorkshop } from "../support/module-build.ts";
 import { prepareModule, runModuleCases } from "../support/module-cases.ts";
 import { seededRandom } from "../support/random.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const EXAMPLES = join(import.meta.dir, "../../policy-wasm/examples");
 const NAMES: readonly ExampleModule[] = ["boot-gate", "container-guard", "table-policy", "token-resources"];

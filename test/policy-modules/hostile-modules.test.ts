@@ -1,9 +1,12 @@
 // Modules that mean harm, run as they would be after metering: each is over when its fuel is, or cannot get what it wants.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { componentFromModuleWat, type ModuleWat } from "../support/module-wat.ts";
 import { instantiatePlan, type PlanInstance } from "../support/plan-instance.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const FUEL = 2_000_000n;
 

@@ -1,7 +1,7 @@
 // Modules that mean harm, prepared by guard and meter and run as the daemon runs them. Each failure is one deny for who asked; the module
 // goes on with a fresh instance, and so does everybody else.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { compileComponent } from "../../proxy/adapters/policy/component-instance.ts";
 import { type ModuleFailure, type ModulePolicy, startModulePolicy } from "../../proxy/adapters/policy/module-policy.ts";
 import { DEFAULT_BUDGETS, DEFAULT_FUEL, MEMORY_PAGE_BYTES } from "../../proxy/core/modules/module-budgets.ts";
@@ -13,6 +13,9 @@ import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { claimsOf } from "../support/claims.ts";
 import { ENDLESS, LEAKING, NEVER_STARTING, NONSENSE, turningModule } from "../support/hostile-modules.ts";
 import { componentFromModuleWat, type ModuleWat } from "../support/module-wat.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const HASH = "ab".repeat(32);
 const BUDGETS = { ...DEFAULT_BUDGETS, fuel: DEFAULT_FUEL.severalCoreModules, memoryBytes: 128 * MEMORY_PAGE_BYTES };
@@ -49,7 +52,7 @@ async function compile(parts: ModuleWat) {
 
 async function load(parts: ModuleWat, nowMs = () => 0): Promise<{ policy: Result<ModulePolicy, string>; failures: ModuleFailure[] }> {
   const failures: ModuleFailure[] = [];
-  const ports = { monotonicMs: nowMs, failed: (failure: ModuleFailure) => failures.push(failure) };
+  const ports = { monotonicMs: nowMs, cpuMs: nowMs, failed: (failure: ModuleFailure) => failures.push(failure) };
   return { policy: startModulePolicy(ENTRY, await compile(parts), new Uint8Array(), ports), failures };
 }
 
@@ -118,7 +121,8 @@ describe("a module that", () => {
     const failing = await compile({ fields: "(func $s unreachable) (start $s)" });
     const modules = [...good.modules];
     const failures: ModuleFailure[] = [];
-    const ports = { monotonicMs: () => (nowMs += 1), failed: (failure: ModuleFailure) => failures.push(failure) };
+    const clock = () => (nowMs += 1);
+    const ports = { monotonicMs: clock, cpuMs: clock, failed: (failure: ModuleFailure) => failures.push(failure) };
     const policy = startModulePolicy(ENTRY, { ...good, modules }, new Uint8Array(), ports);
     if (!policy.ok) throw new Error(policy.error);
     modules.splice(0, 1, ...failing.modules);

@@ -1,7 +1,7 @@
 // Metering must change nothing but the price: metered and original modules side by side, on random programs, on the rules engine with
 // random requests.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
 import { compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
 import { budgetsFor, DEFAULT_BUDGETS } from "../../proxy/core/modules/module-budgets.ts";
@@ -17,6 +17,9 @@ import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomWat, UNITS_PER_TICK } from "../support/random-wat.ts";
 import { randomItem, randomRequest } from "../support/rule-cases.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const PROGRAMS = Number(process.env.PROGRAMS ?? 150);
 const SEED = Number(process.env.SEED ?? 1);

@@ -1,10 +1,13 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
 import { ByteReader } from "../../proxy/core/wasm/byte-reader.ts";
 import type { ComponentRefusal } from "../../proxy/core/wasm/component-plan.ts";
 import { LIMITS } from "../../proxy/core/wasm/core-limits.ts";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { writeSections } from "../../proxy/core/wasm/sections.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 function refusalOf(component: Uint8Array): ComponentRefusal {
   const result = prepareComponent(component);

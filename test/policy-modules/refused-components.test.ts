@@ -1,8 +1,11 @@
-import { beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parse, print } from "@bytecodealliance/jco";
 import type { ComponentRefusal } from "../../proxy/core/wasm/component-plan.ts";
 import { prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { componentFromModuleWat } from "../support/module-wat.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const AUTHORIZER = "azure:proxy-agent-policy/authorizer@1.0.0";
 let text = "";

@@ -1,6 +1,6 @@
 // A component of many core modules runs by its plan, with no generated code and no WASI behind its stubs.
 
-import { beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type ComponentInstance, compileComponent, startComponent } from "../../proxy/adapters/policy/component-instance.ts";
 import { budgetsFor, DEFAULT_BUDGETS, DEFAULT_FUEL } from "../../proxy/core/modules/module-budgets.ts";
 import type { PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
@@ -8,6 +8,9 @@ import { canonicalise } from "../../proxy/core/request/canonical-request.ts";
 import { type Preparation, prepareComponent } from "../../proxy/core/wasm/prepare-component.ts";
 import { claimsOf } from "../support/claims.ts";
 import { buildJavaScriptModule } from "../support/javascript-module.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SOURCE = `export const authorizer = {
   validateSettings() {},

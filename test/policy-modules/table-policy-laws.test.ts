@@ -1,7 +1,7 @@
 // Laws of the table policy on random tables: with every fact known it does what a plain reading of the table says, and taking facts
 // away never brings more than any caller who has them would get.
 
-import { beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ComponentInstance } from "../../proxy/adapters/policy/component-instance.ts";
@@ -10,6 +10,9 @@ import type { Claims } from "../../proxy/core/request/caller.ts";
 import { buildExample, exampleFolder } from "../../scripts/build-modules.ts";
 import { prepareModule } from "../support/module-cases.ts";
 import { type Random, seededRandom } from "../support/random.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 type Kind = PolicyAnswer["kind"];
 const KINDS = ["allow", "deny", "abstain"] as const;

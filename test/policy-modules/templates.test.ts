@@ -1,13 +1,16 @@
 // What `module new` gives: it builds with one command in every language, is taken by guard and meter, and passes its own cases in the
 // runtime of the daemon. All four are the same policy, so one case file serves for all.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { componentWit } from "@bytecodealliance/jco";
 import { buildTemplate } from "../../scripts/build-modules.ts";
 import { ModuleWorkshop } from "../support/module-build.ts";
 import { prepareModule, runModuleCases } from "../support/module-cases.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const LANGUAGES = ["c", "as", "rust", "ts"] as const;
 

@@ -2,7 +2,7 @@
 // plain flip the checksum must catch it; with the checksum made right again, only the engine's bounds stand between the damage
 // and the host, and they must hold: no exception, no endless loop, no answer that is not one.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
 import { planRules } from "../../proxy/core/rules/tables/rule-plan.ts";
 import { sealTables, writeTables } from "../../proxy/core/rules/tables/rule-tables.ts";
@@ -12,6 +12,9 @@ import { assemble, loadPolicy } from "../support/policy-build.ts";
 import { seededRandom } from "../support/random.ts";
 import { randomCaller, randomItem, randomRequest } from "../support/rule-cases.ts";
 import type { PlainItem } from "../support/rule-evaluator.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_201;
 const FLIPS = 2000;

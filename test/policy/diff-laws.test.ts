@@ -1,7 +1,7 @@
 // Laws of `policy diff`: every witness really differs, and no request that two rule sets decide differently is left unreported.
 // Random small rule sets, random requests by callers as the agent sees them, decided by the compiled policies.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Claims } from "../../proxy/core/request/caller.ts";
 import type { CanonicalRequest, QueryParameter } from "../../proxy/core/request/canonical-request.ts";
 import { SELECTORS } from "../../proxy/core/rules/rule-parts.ts";
@@ -14,6 +14,9 @@ import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomCaller, randomItem, randomRequest } from "../support/rule-cases.ts";
 import type { PlainItem } from "../support/rule-evaluator.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_701;
 const PAIRS = 400;

@@ -1,7 +1,7 @@
 // What `policy diff` says about edits that people make, with the compiled policies: one row per kind of change, and what must not
 // be a change at all.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { renderCanonical } from "../../proxy/core/request/canonical-request.ts";
 import type { Endpoint } from "../../proxy/core/request/endpoint.ts";
 import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
@@ -10,6 +10,9 @@ import type { RuleChange } from "../../proxy/tools/policy/diff-groups.ts";
 import { diffRules } from "../../proxy/tools/policy/diff-rules.ts";
 import { renderDiff } from "../../proxy/tools/policy/render-diff.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 type Who = Readonly<Record<string, string | readonly string[]>>;
 interface Privilege {

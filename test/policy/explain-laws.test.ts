@@ -1,7 +1,7 @@
 // Laws of the policy tools: what explains a decision comes to the component's own, what decides for the tools decides as the agent
 // does, and rules that were written back are the same rules.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { perEndpoint } from "../../proxy/core/channel/key-status.ts";
 import { Secret } from "../../proxy/core/channel/secret.ts";
 import { NO_MODULES } from "../../proxy/core/modules/policy-chain.ts";
@@ -20,6 +20,9 @@ import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy, readCompiledRules } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomCaller, randomItem, randomRequest } from "../support/rule-cases.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_702;
 const PATIENCE_MS = 120_000;

@@ -1,7 +1,7 @@
 // Our canonical ABI against the glue that jco generates for the same world, on random questions and answers. What a guest would read
 // of a question is read back by a reader that shares no code with either; what it answers is put into memory byte by byte.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { MAX_REASON_BYTES, type PolicyAnswer, type PolicyQuestion } from "../../proxy/core/modules/policy-question.ts";
 import { liftOutcome, liftSettled, lowerQuestion } from "../../proxy/core/wasm/canonical-abi.ts";
 import { GuestFault, GuestMemory, type TextEncoding } from "../../proxy/core/wasm/guest-memory.ts";
@@ -10,6 +10,9 @@ import { readQuestion } from "../support/guest-reader.ts";
 import { type Authorizer, instantiateAuthorizer, toWitCaller, toWitRequest } from "../support/jco-glue.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomCaller, randomRequest } from "../support/rule-cases.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_701;
 const INTERFACE = "azure:proxy-agent-policy/authorizer@1.0.0";

@@ -1,7 +1,7 @@
 // Laws of compiled rule sets, on random cases: the component agrees with a plain evaluator that shares no code with it, the
 // order of a rule set's parts does not matter, and taking an assignment away never allows more.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Policy } from "../../proxy/core/ports.ts";
 import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
 import { planRules } from "../../proxy/core/rules/tables/rule-plan.ts";
@@ -11,6 +11,9 @@ import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomCaller, randomItem, randomRequest } from "../support/rule-cases.ts";
 import { evaluatePlainly, type PlainItem } from "../support/rule-evaluator.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_101;
 /** Far more than it takes: compiling hundreds of rule sets is slow on a busy machine. */

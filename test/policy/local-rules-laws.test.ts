@@ -1,12 +1,15 @@
 // Laws of merging local rule files, on random pairs of a platform item and a file: the result is what the platform's parser
 // takes, nothing is allowed that neither side grants nor leaves to default access, and only the platform's mode counts.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { LOCAL_NAME_PREFIX, mergeLocalRules, parseLocalRules } from "../../proxy/core/rules/local-rules.ts";
 import { parseRuleItem } from "../../proxy/core/rules/rules.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomCaller, randomItem, randomRequest } from "../support/rule-cases.ts";
 import { evaluatePlainly, type PlainItem } from "../support/rule-evaluator.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_312;
 

@@ -2,14 +2,17 @@
 // refuses for its shape, the schema must refuse. What only reading tells (paths that climb above the root, parameters that are
 // equal once decoded, names that are wrong elsewhere) is the parser's alone.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import Ajv2020 from "ajv/dist/2020.js";
 import schema from "../../policy-wasm/schema/rules.schema.json" with { type: "json" };
 import { parseRuleItem, type RuleError } from "../../proxy/core/rules/rules.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { randomItem } from "../support/rule-cases.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
 import authorization from "../vectors/authorization.json" with { type: "json" };
 import localRules from "../vectors/local-rules.json" with { type: "json" };
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_501;
 const MUTATIONS = 20_000;

@@ -1,7 +1,7 @@
 // A compiled rule set is an ordinary component: another WebAssembly engine must come to the same answers. Node stands for the
 // others here (V8, where Bun has JavaScriptCore). scripts/setup installs it for tests; without it this fails and says so.
 
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,9 @@ import { toWitCaller, toWitRequest } from "../support/jco-glue.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { seededRandom } from "../support/random.ts";
 import { randomCaller, randomItem, randomRequest } from "../support/rule-cases.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_401;
 const RULE_SETS = 40;

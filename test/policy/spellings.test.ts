@@ -1,7 +1,7 @@
 // T-60: one hundred spellings of each privilege. Whoever is granted it may spell it in any clear way; whoever is not gets it in
 // no spelling, even where everything that no privilege covers is allowed; what is unclear passes for nobody.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Policy } from "../../proxy/core/ports.ts";
 import { canonicalise, type Method, renderCanonical } from "../../proxy/core/request/canonical-request.ts";
 import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
@@ -9,6 +9,9 @@ import { claimsOf } from "../support/claims.ts";
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { type PlainTarget, type Spelling, spellings } from "../support/spellings.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_301;
 const PRIVILEGES = 100;

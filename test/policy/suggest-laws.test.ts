@@ -1,7 +1,7 @@
 // Laws of suggested rules, on random logs: every covered request passes the compiled component, near misses do not, and no
 // assignment can be taken away without denying something that was observed.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Endpoint } from "../../proxy/core/request/endpoint.ts";
 import { parseRuleItem, renderRuleError } from "../../proxy/core/rules/rules.ts";
 import type { LoggedRequest } from "../../proxy/tools/log-lines.ts";
@@ -11,6 +11,9 @@ import { type SuggestedItem, type Suggestion, suggestRules } from "../../proxy/t
 import { compilePolicy, loadPolicy } from "../support/policy-build.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { evaluatePlainly } from "../support/rule-evaluator.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const PATIENCE_MS = 120_000;
 const USERS = ["alice", "bob", "root", "Bob", "日本", undefined] as const;

@@ -24,7 +24,7 @@ export async function startEngineProcess(hostPort: number, bodies: "streamed" | 
     stdin: "pipe",
     stdout: "pipe",
     stderr: "inherit",
-    env: { PATH: process.env["PATH"] ?? "", ...serviceEnvironment() },
+    env: { PATH: process.env.PATH ?? "", ...serviceEnvironment() },
   });
   const reader = child.stdout.getReader();
   const readNumber = async () => Number(Buffer.from((await reader.read()).value ?? []).toString());

@@ -1,7 +1,9 @@
 // Another machine on the wire: a network namespace of its own at the other end of a veth pair. It believes nothing about addresses,
 // may send to the machine's loopback addresses, and counts what arrives.
 
+import { readlinkSync } from "node:fs";
 import type { Subprocess } from "bun";
+import { until } from "./until.ts";
 import { runProgram } from "./world.ts";
 
 export const DEVICE = "apa-veth0";
@@ -107,10 +109,6 @@ async function run(command: readonly string[]): Promise<void> {
 
 /** Until the process is in a namespace of its own: unshare(1) takes a moment. */
 async function untilApart(pid: number): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    const [own, other] = await Promise.all(["self", String(pid)].map((name) => runProgram(["readlink", `/proc/${name}/ns/net`])));
-    if (other?.stdout !== "" && own?.stdout !== other?.stdout) return;
-    await Bun.sleep(10);
-  }
-  throw new Error("the neighbour has no network namespace");
+  const namespaceOf = (process: string) => readlinkSync(`/proc/${process}/ns/net`);
+  await until("the neighbour has a network namespace of its own", () => namespaceOf(String(pid)) !== namespaceOf("self"));
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { AuditRecord, Caller } from "../../proxy/core/request/caller.ts";
 
 const O_PATH = 0o10000000;
-const PATIENCE_MS = 5_000;
+const PATIENCE_MS = 30_000;
 /** What {@link untilRuns} finds of a process that has ended. */
 export const NOTHING = "nothing";
 

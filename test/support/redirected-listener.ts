@@ -197,9 +197,9 @@ export async function python(stage: Stage | undefined, script: string, prefix: r
 
 /** Waits until the condition holds; throws when it does not within five seconds. */
 export async function eventually(what: string, holds: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 30_000;
   while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`did not happen within 5 s: ${what}`);
+    if (Date.now() > deadline) throw new Error(`did not happen within 30 s: ${what}`);
     await Bun.sleep(5);
   }
 }

@@ -4,6 +4,9 @@
 import type { RequestRecord } from "../../host-simulator/host-model.ts";
 import { walkTrail } from "../../proxy/tools/audit/read-trail.ts";
 
+/** How the agent says that something about a process was not known within its limits. */
+const LATE = "could not be read in time";
+
 /** One process of the fuzzer. */
 export interface SeamProcess {
   readonly index: number;
@@ -37,11 +40,13 @@ export interface TrailFindings {
   readonly mismatches: readonly string[];
   /** Why processes were refused what is theirs, and how often. */
   readonly refusals: Readonly<Record<string, number>>;
+  /** Those refused because the machine was too busy to tell about them within the agent's limits: none of the above. */
+  readonly late: number;
 }
 
 /** Compares user, process and program of every decision with the process that its target names. */
 export function checkTrail(folder: string, processes: readonly SeamProcess[]): TrailFindings {
-  let checked = 0;
+  let [checked, late] = [0, 0];
   const mismatches: string[] = [];
   const refusals: Record<string, number> = {};
   const walked = walkTrail(folder, {
@@ -56,6 +61,7 @@ export function checkTrail(folder: string, processes: readonly SeamProcess[]): T
         sender?.uid === userId && sender.pid === processId && (processFullPath === undefined || processFullPath === sender.path);
       if (!isSender)
         mismatches.push(`${record.target} (${record.status}): decided as user ${userId}, process ${processId}, ${processFullPath}`);
+      else if (record.event === "request-denied" && query.get("seam") === from && doubts.some((doubt) => doubt.endsWith(LATE))) late += 1;
       else if (record.event === "request-denied" && query.get("seam") === from) {
         const why = `${record.reason}: ${doubts.join("; ") || "no doubts"}`;
         refusals[why] = (refusals[why] ?? 0) + 1;
@@ -64,5 +70,5 @@ export function checkTrail(folder: string, processes: readonly SeamProcess[]): T
     damage: ({ segment }) => mismatches.push(`the trail is damaged in segment ${segment}`),
   });
   if (!walked.ok) mismatches.push(walked.error);
-  return { checked, mismatches, refusals };
+  return { checked, mismatches, refusals, late };
 }

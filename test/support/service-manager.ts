@@ -40,7 +40,7 @@ export class NotifySocket implements Disposable {
     }
   }
 
-  async hear(line: string, limitMs = 10_000): Promise<void> {
+  async hear(line: string, limitMs = 30_000): Promise<void> {
     const endMs = Date.now() + limitMs;
     while (!this.lines().includes(line)) {
       if (Date.now() > endMs) throw new Error(`did not hear "${line}" in time, only ${JSON.stringify(this.lines())}`);

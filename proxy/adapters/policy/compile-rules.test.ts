@@ -1,11 +1,14 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { claimsOf } from "../../../test/support/claims.ts";
 import { compilePolicy, loadPolicy, policyIdOf, readCompiledRules } from "../../../test/support/policy-build.ts";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import type { CanonicalRequest } from "../../core/request/canonical-request.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import { parseRuleItem, type RuleSet, renderRuleError } from "../../core/rules/rules.ts";
 import { hashText } from "../../core/rules/tables/hash-index.ts";
 import { extractCoreModule } from "../../core/wasm/wasm-binary.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 function rulesOf(json: unknown): RuleSet {
   const rules = parseRuleItem(json);

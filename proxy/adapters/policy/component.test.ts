@@ -1,9 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { claimsOf } from "../../../test/support/claims.ts";
 import { compilePolicy, loadPolicy, policyIdOf } from "../../../test/support/policy-build.ts";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import { componentFromWat, outcomeWat, type WatParts } from "../../../test/support/wat-policy.ts";
 import type { CanonicalRequest } from "../../core/request/canonical-request.ts";
 import { parseRuleItem } from "../../core/rules/rules.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const request: CanonicalRequest = { endpoint: "imds", method: "GET", segments: ["metadata"], trailingSlash: false, query: [] };
 const failed = { kind: "deny", reason: "policy-failed", rule: "" } as const;

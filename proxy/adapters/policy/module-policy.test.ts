@@ -32,7 +32,7 @@ function question(userId: number, userName = ""): PolicyQuestion {
 }
 
 /** One module; it counts its calls in a global, and traps for callers whose user id is 13. */
-async function load(configure: string, nowMs: () => number) {
+async function load(configure: string, nowMs: () => number, cpuMs = nowMs) {
   const trapsFor13 = "(if (i32.eq (i32.load offset=52 (local.get 0)) (i32.const 13)) (then unreachable))";
   const count = "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))";
   const kind = "(i32.store8 (i32.const 512) (i32.gt_u (global.get $calls) (i32.const 1)))";
@@ -65,6 +65,7 @@ async function load(configure: string, nowMs: () => number) {
   const failures: ModuleFailure[] = [];
   const policy = startModulePolicy(ENTRY, component.value, Uint8Array.of(7), {
     monotonicMs: nowMs,
+    cpuMs,
     failed: (failure) => failures.push(failure),
   });
   return { policy, failures };
@@ -117,5 +118,17 @@ describe("startModulePolicy", () => {
     nowMs += 60_000;
     policy.value.ask(question(13));
     expect(failures.at(-1)?.kind).toBe("trapped");
+  });
+
+  test("T-134: nobody pays for the time in which other processes have the processor", async () => {
+    let [nowMs, cpuMs] = [0, 0];
+    const { policy, failures } = await load(
+      "",
+      () => (nowMs += 200),
+      () => (cpuMs += 0.5),
+    );
+    if (!policy.ok) throw new Error(policy.error);
+    for (let i = 0; i < 20; i++) policy.value.ask(question(13));
+    expect(failures.map(({ kind }) => kind)).toEqual(Array(20).fill("trapped"));
   });
 });

@@ -18,6 +18,8 @@ export interface ModuleFailure {
 
 export interface ModulePolicyPorts {
   readonly monotonicMs: () => number;
+  /** Time that this thread has had the processor: nobody pays for what other processes do meanwhile. */
+  readonly cpuMs: () => number;
   /** Called for each answer `policy-failed`. Must not throw. */
   readonly failed: (failure: ModuleFailure) => void;
 }
@@ -72,11 +74,11 @@ class RunningModule implements ModulePolicy {
   }
 
   start(): ModuleFailure | undefined {
-    const beganMs = this.#ports.monotonicMs();
+    const beganMs = this.#ports.cpuMs();
     const started = startComponent(this.#component, this.#entry.budgets);
     const failure = started.ok ? this.#configure(started.value) : started.error;
     this.#instance = started.ok && failure === undefined ? started.value : undefined;
-    this.#startMs = this.#ports.monotonicMs() - beganMs;
+    this.#startMs = this.#ports.cpuMs() - beganMs;
     return failure;
   }
 
@@ -90,22 +92,23 @@ class RunningModule implements ModulePolicy {
 
   ask(question: PolicyQuestion): ModuleReply {
     const { userId } = question.claims;
-    const beganMs = this.#ports.monotonicMs();
-    if (!this.#failures.mayAsk(userId, beganMs) || !this.#slowAnswers.mayAsk(userId, beganMs)) {
+    const nowMs = this.#ports.monotonicMs();
+    if (!this.#failures.mayAsk(userId, nowMs) || !this.#slowAnswers.mayAsk(userId, nowMs)) {
       this.#ports.failed(NOT_ASKED);
       return FAILED;
     }
+    const beganMs = this.#ports.cpuMs();
     const failure = this.#instance === undefined ? this.start() : undefined;
     const instance = this.#instance;
     const answer = instance?.evaluate(question);
-    const nowMs = this.#ports.monotonicMs();
+    const tookMs = this.#ports.cpuMs() - beganMs;
     if (answer?.ok) {
-      const costMs = costOfAnswer(nowMs - beganMs, instance?.fuelSpent() ?? 0);
-      if (costMs > 0) this.#slowAnswers.charge(userId, costMs, nowMs);
+      const costMs = costOfAnswer(tookMs, instance?.fuelSpent() ?? 0);
+      if (costMs > 0) this.#slowAnswers.charge(userId, costMs, this.#ports.monotonicMs());
       return { answer: answer.value, failed: false };
     }
     this.#instance = undefined;
-    this.#failures.charge(userId, nowMs - beganMs + this.#startMs, nowMs);
+    this.#failures.charge(userId, tookMs + this.#startMs, this.#ports.monotonicMs());
     const cause = failure ?? answer?.error;
     if (cause !== undefined) this.#ports.failed(cause);
     return FAILED;

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import {
   appendFileSync,
@@ -14,10 +14,13 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { openWorkshop, pinnedRecord, type Workshop } from "../../../test/support/pinned-process.ts";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import { ok, type Result } from "../../core/result.ts";
 import { readExecutable } from "./executable.ts";
 import { type HashExecutable, type HashOptions, makeExecutableHashes } from "./executable-hash.ts";
 import { openProcess } from "./process.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 /** So late that every file has been left alone for long. */
 const LATER_MS = Date.now() + 3_600_000;
@@ -231,13 +234,13 @@ done`;
 
   test("is its own hash when a file hangs: the process ends, and others go on in a new one", async () => {
     const hung = 123_456;
-    const hash = hashes({ command: fakeCommand(hung), limitMs: 300 });
+    const hash = hashes({ command: fakeCommand(hung), limitMs: 3_000 });
     const pid = await shop.start([sparse("hangs", hung), "60"]);
     const path = shop.program("prog");
     const fine = await shop.start([path, "60"]);
     const stuck = hashOf(hash, pid, STRANGER);
     expect(await hashOf(hash, fine, OTHER)).toEqual(sha256(path));
-    expect(await stuck).toEqual({ ok: false, error: "the executable could not be hashed within 300 ms" });
+    expect(await stuck).toEqual({ ok: false, error: "the executable could not be hashed within 3000 ms" });
     await untilEnded(fakes()[0] ?? "");
     const again = shop.program("again");
     appendFileSync(again, "x");

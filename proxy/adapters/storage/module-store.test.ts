@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   chmodSync,
   existsSync,
@@ -17,12 +17,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seededRandom } from "../../../test/support/random.ts";
 import { type Death, sampleModule } from "../../../test/support/store-in-child.ts";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { referencedObjects } from "../../core/modules/module-index.ts";
 import { err, ok } from "../../core/result.ts";
 import { writeAtomically } from "./atomic-write.ts";
 import { takeFileLock } from "./file-lock.ts";
 import { changeModules, hashOf, readModuleIndex, readModuleObject, type StoreFiles } from "./module-store.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SELF = process.geteuid?.() ?? 0;
 const CHILD = join(import.meta.dir, "../../../test/support/store-in-child.ts");

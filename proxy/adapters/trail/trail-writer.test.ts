@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   appendFileSync,
   chmodSync,
@@ -13,8 +13,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import { ALICE, decisionOf, openWriter, readWhole, writeTrail } from "../../../test/support/trail.ts";
 import { segmentPath, tornPath } from "./segment-files.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 let parent: string;
 let folder: string;

@@ -1,6 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { seededRandom } from "../../../test/support/random.ts";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import { type CountedRequest, makeConnectionTally } from "./connection-tally.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const MINUTE_MS = 60_000;
 

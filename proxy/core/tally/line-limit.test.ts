@@ -1,6 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { seededRandom } from "../../../test/support/random.ts";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import { LINE_LIMITS, type LineToWrite, makeLineLimit, type Repeats } from "./line-limit.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 /** A log under the limit that remembers what was written, and what it stands for. */
 function makeTestLog() {

@@ -23,7 +23,14 @@ beforeEach(() => {
 afterEach(() => rmSync(top, { recursive: true, force: true }));
 
 function files(requireSigned = false) {
-  return { folder: join(top, "modules"), trustedKeysFolder: join(top, "keys"), requireSigned, owner: SELF, monotonicMs: () => 0 };
+  return {
+    folder: join(top, "modules"),
+    trustedKeysFolder: join(top, "keys"),
+    requireSigned,
+    owner: SELF,
+    monotonicMs: () => 0,
+    cpuMs: () => 0,
+  };
 }
 
 /** Installs the sample with an artefact that was changed. */

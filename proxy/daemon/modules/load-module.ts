@@ -21,6 +21,8 @@ export interface ModuleFiles {
   /** User id that all of it must belong to. */
   readonly owner: number;
   readonly monotonicMs: () => number;
+  /** Of this thread. */
+  readonly cpuMs: () => number;
 }
 
 /** The list as it is on disk; the trusted keys are read only where a signature counts. */
@@ -47,7 +49,11 @@ export function makeLoadModule(files: ModuleFiles): LoadModule {
     if (!settings.ok) return err(settings.error.message);
     const compiled = await compileComponent(prepared.value);
     if (!compiled.ok) return err(compiled.error.message);
-    const started = startModulePolicy(entry, compiled.value, settings.value, { monotonicMs: files.monotonicMs, failed });
+    const started = startModulePolicy(entry, compiled.value, settings.value, {
+      monotonicMs: files.monotonicMs,
+      cpuMs: files.cpuMs,
+      failed,
+    });
     return started.ok ? ok({ module: started.value, takes }) : started;
   };
 }

@@ -24,6 +24,7 @@ export function startModules(
     requireSigned: config.requireSignedModules,
     owner: 0,
     monotonicMs,
+    cpuMs: threadCpuMs,
   };
   const chain = makeModuleChain({ ...ports, readListing: () => readListing(files), load: makeLoadModule(files) });
   makeModuleFolder(folder);
@@ -37,6 +38,12 @@ export function startModules(
     statusPart: chain.statusPart,
     [Symbol.dispose]: () => watch[Symbol.dispose](),
   };
+}
+
+/** Modules run on the thread that asks. */
+function threadCpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
 }
 
 /** So that there is something to watch before the first module is installed. Whether it may be used is checked when it is read. */

@@ -1,14 +1,17 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, cpSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { seededRandom } from "../../../test/support/random.ts";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import { readWhole, writeTrail } from "../../../test/support/trail.ts";
 import { decodeRecord } from "../../adapters/trail/decode-record.ts";
 import { HEADER_BYTES, readFrame } from "../../adapters/trail/frame.ts";
 import type { Damage } from "../../adapters/trail/read-segment.ts";
 import { segmentPath } from "../../adapters/trail/segment-files.ts";
 import { isWellFormedCbor } from "../../adapters/trail/well-formed-cbor.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_101;
 let parent: string;

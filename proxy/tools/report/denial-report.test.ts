@@ -1,8 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import type { DenialStatus, DenialStatusEntry } from "../../core/status/status.ts";
 import { readLogLine } from "../log-lines.ts";
 import { type DenialReport, isOlderRules, makeLogReporter, readStatusReport, remedyFor, reportOf } from "./denial-report.ts";
 import { isStale, renderDenialReport } from "./render-denials.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 5);
 

@@ -10,7 +10,8 @@
  *   path, tag     target and value of X-Caller; without a path nothing is ever sent
  *   body          POST instead of GET, with a body of so many bytes of which the last one is never sent
  *   threads       idle threads beside the one that works (default 0)
- *   refill        1: a connection that ends is opened anew
+ *   refill        so many of the connections that ended are opened anew each tenth of a second: a bound, or it is who gets the processor
+ *                 that decides, and not who gets a connection
  *   mute          1: a keep-alive probe each second. For half a second after it the other end answers no stray SYN, so that another
  *                 socket's connect with the same four values is neither refused nor able to reset this connection
  *   wait          how long its connects may take before they count as failed, in milliseconds (default 1000)
@@ -187,17 +188,28 @@ static int is_connected(int fd)
 	       info.tcpi_state != TCP_CLOSE;
 }
 
+static int is_under_way(int fd)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	return fd >= 0 && !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) && info.tcpi_state == TCP_SYN_SENT;
+}
+
+/* Until each connect has succeeded or failed; gives how many connections there are. */
 static int await_connected(void)
 {
 	double end = now() + wait_ms / 1e3;
-	int i, done;
+	int i, done, waiting;
 
 	for (;;) {
-		for (i = done = 0; i < count; i++)
+		for (i = done = waiting = 0; i < count; i++) {
 			done += is_connected(sockets[i]);
-		if (done == count || now() > end || is("syn-sent"))
+			waiting += is_under_way(sockets[i]);
+		}
+		if (!waiting || now() > end || is("syn-sent"))
 			return done;
-		usleep(2000);
+		usleep(5000);
 	}
 }
 
@@ -357,9 +369,11 @@ static void count_all(void)
 
 static void open_again(void)
 {
-	int i;
+	static int next;
+	int looked, opened = 0;
 
-	for (i = 0; i < count; i++) {
+	for (looked = 0; looked < count && opened < refill; looked++) {
+		int i = next++ % count;
 		char byte;
 		ssize_t size = sockets[i] < 0 ? 0 : recv(sockets[i], &byte, 1, MSG_DONTWAIT | MSG_PEEK);
 		int failure = 0;
@@ -372,7 +386,9 @@ static void open_again(void)
 		if (sockets[i] >= 0)
 			close(sockets[i]);
 		sockets[i] = begin(i);
+		opened++;
 	}
+	next %= count;
 }
 
 int main(int argc, char **argv)

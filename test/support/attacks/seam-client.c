@@ -11,7 +11,8 @@
  *
  * It prints {} once it runs. The order "stall" says that the agent stops now, which any process could find out: half of what begins
  * in the next moments are then connections that lie in wait on the hot ports, and later some that others could take for theirs. The
- * order "stop" ends it: no new connection, then {"KIND.WANT.OUTCOME":N,...} when the open ones are done.
+ * order "stop" ends it: no new connection, then {"KIND.WANT.OUTCOME":N,...} when the open ones are done. The process stays until its
+ * standard input ends, because what it has sent may be decided later, and who has exited cannot be asked about.
  * KIND: plain (no options, as ordinary programs connect) or odd. WANT: own (must be served), other (must be refused), direct (no
  * redirect, must be refused). OUTCOME: a status, or reset, closed, silent, failed (connect), left (not waited for).
  */
@@ -503,6 +504,11 @@ int main(int argc, char **argv)
 		}
 		if (stopped && (!open || now() - stopped > DRAIN_LIMIT_S)) {
 			report();
+			for (i = 0; i < wanted_slots; i++)
+				if (slots[i].fd >= 0)
+					close(slots[i].fd);
+			while (read(0, order, sizeof(order)) > 0)
+				;
 			return 0;
 		}
 		fds[wanted_slots].fd = stopped ? -1 : 0;
