@@ -22,10 +22,10 @@ export function openOwnedFolder(path: string, owner: number): Result<OwnedFolder
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-    const trouble = troubleWith(fstatSync(descriptor), owner);
-    if (trouble !== undefined) {
+    const problem = problemWith(fstatSync(descriptor), owner);
+    if (problem !== undefined) {
       closeSync(descriptor);
-      return err(`the folder's ${trouble}`);
+      return err(`the folder's ${problem}`);
     }
   } catch (error) {
     if (descriptor !== undefined) closeSync(descriptor);
@@ -50,8 +50,8 @@ function readOwned(path: string, owner: number, maxBytes: number): Result<Uint8A
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const stat = fstatSync(descriptor);
     if (!stat.isFile()) return err("found something else, want a regular file");
-    const trouble = troubleWith(stat, owner);
-    if (trouble !== undefined) return err(trouble);
+    const problem = problemWith(stat, owner);
+    if (problem !== undefined) return err(problem);
     if (stat.nlink !== 1) return err(`found ${stat.nlink} links to the file, want 1`);
     if (stat.size > maxBytes) return err(`found ${stat.size} bytes, want at most ${maxBytes}`);
     const bytes = readAll(descriptor, stat.size);
@@ -70,7 +70,7 @@ function readOwned(path: string, owner: number, maxBytes: number): Result<Uint8A
   }
 }
 
-function troubleWith(stat: Stats, owner: number): string | undefined {
+function problemWith(stat: Stats, owner: number): string | undefined {
   if (stat.uid !== owner) return `owner is uid ${stat.uid}, want ${owner === 0 ? "root" : owner}`;
   if ((stat.mode & OTHERS_MAY_WRITE) === 0) return undefined;
   return `mode is ${(stat.mode & 0o7777).toString(8).padStart(4, "0")}, want one that only the owner may write to`;
