@@ -12,18 +12,18 @@ export interface StartTiming {
 /** @param nowMs - milliseconds since the start of the process, with fractions */
 export function makeStartTiming(log: Log, nowMs: () => number): StartTiming {
   const marks = new Map<string, number>();
-  let told = false;
+  let logged = false;
 
   function mark(step: string): void {
-    if (!told && !marks.has(step)) marks.set(step, nowMs());
+    if (!logged && !marks.has(step)) marks.set(step, nowMs());
   }
 
   return {
     mark,
     done(step) {
-      if (told) return;
+      if (logged) return;
       mark(step);
-      told = true;
+      logged = true;
       log.info("start-timing", { totalMs: round(nowMs()), steps: stepsOf(marks) });
     },
   };

@@ -66,12 +66,12 @@ export function openRollingFile(options: RollingFileOptions): RollingFile {
         done += bytesWritten;
         target.bytes += bytesWritten;
       }
-      tellTrouble(undefined);
+      reportError(undefined);
       return true;
     } catch (error) {
       retryMs = nowMs + RETRY_MS;
       await close();
-      tellTrouble(`cannot write log file "${join(folder, fileName)}": ${describeError(error)}`);
+      reportError(`cannot write log file "${join(folder, fileName)}": ${describeError(error)}`);
       return false;
     }
   }
@@ -109,7 +109,7 @@ export function openRollingFile(options: RollingFileOptions): RollingFile {
     await closing?.handle.close().catch(() => undefined);
   }
 
-  function tellTrouble(message: string | undefined): void {
+  function reportError(message: string | undefined): void {
     if (message === trouble) return;
     trouble = message;
     onTrouble(message);

@@ -83,8 +83,8 @@ export function hashed(bytes: Uint8Array): Hashed {
  */
 export function readModuleIndex(folder: string, owner: number): Result<readonly ModuleEntry[], StoreError> {
   const unusable = (cause: string) => err<StoreError>({ kind: "unusable", message: `cannot use modules in "${folder}": ${cause}` });
-  const doubt = troubleAbove(folder, owner);
-  if (doubt !== undefined) return unusable(doubt);
+  const problem = problemAbove(folder, owner);
+  if (problem !== undefined) return unusable(problem);
   const opened = openOwnedFolder(folder, owner);
   if (!opened.ok) return unusable(opened.error);
   if (opened.value === undefined) return ok([]);
@@ -106,8 +106,8 @@ export function readModuleIndex(folder: string, owner: number): Result<readonly 
 export function readModuleObject(folder: string, owner: number, sha256: string, maxBytes: number): Result<Uint8Array, StoreError> {
   const unusable = (cause: string) => err<StoreError>({ kind: "unusable", message: `cannot use module content ${sha256}: ${cause}` });
   if (!isSha256(sha256)) return err({ kind: "unusable", message: "cannot use module content: its name is no hash" });
-  const doubt = troubleAbove(folder, owner);
-  if (doubt !== undefined) return unusable(doubt);
+  const problem = problemAbove(folder, owner);
+  if (problem !== undefined) return unusable(problem);
   const store = openOwnedFolder(folder, owner);
   if (!store.ok) return unusable(store.error);
   store.value?.[Symbol.dispose]();
@@ -196,8 +196,8 @@ function makeFolder(folder: string, owner: number, files: StoreFiles): Result<vo
   const unusable = (cause: string) => err<StoreError>({ kind: "unusable", message: `cannot use modules in "${folder}": ${cause}` });
   try {
     files.makeFolder(folder);
-    const doubt = troubleAbove(folder, owner);
-    if (doubt !== undefined) return unusable(doubt);
+    const problem = problemAbove(folder, owner);
+    if (problem !== undefined) return unusable(problem);
     const opened = openOwnedFolder(folder, owner);
     if (!opened.ok) return unusable(opened.error);
     opened.value?.[Symbol.dispose]();
@@ -230,7 +230,7 @@ function fillFolder(folder: string, owner: number, files: StoreFiles): Result<vo
 }
 
 /** A user who may write to a folder above could put another store in the place of this one. */
-function troubleAbove(folder: string, owner: number): string | undefined {
+function problemAbove(folder: string, owner: number): string | undefined {
   const above = openOwnedFolder(dirname(folder), owner);
   if (!above.ok) return `in "${dirname(folder)}" ${above.error}`;
   above.value?.[Symbol.dispose]();

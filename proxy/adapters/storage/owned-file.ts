@@ -22,10 +22,10 @@ export function openOwnedFolder(path: string, owner: number): Result<OwnedFolder
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-    const trouble = distrustOwner(fstatSync(descriptor), owner, TRUSTED);
-    if (trouble !== undefined) {
+    const problem = distrustOwner(fstatSync(descriptor), owner, TRUSTED);
+    if (problem !== undefined) {
       closeSync(descriptor);
-      return err(`the folder's ${trouble}`);
+      return err(`the folder's ${problem}`);
     }
   } catch (error) {
     if (descriptor !== undefined) closeSync(descriptor);
@@ -49,8 +49,8 @@ function readOwned(path: string, owner: number, maxBytes: number): Result<Uint8A
     // A pipe must not block us, a link must not lead elsewhere.
     descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const stat = fstatSync(descriptor);
-    const trouble = distrustFile(stat, owner, TRUSTED, maxBytes);
-    if (trouble !== undefined) return err(trouble);
+    const problem = distrustFile(stat, owner, TRUSTED, maxBytes);
+    if (problem !== undefined) return err(problem);
     const bytes = readAll(descriptor, stat.size);
     const after = fstatSync(descriptor);
     // Half an edit may be valid, too. A writer that renames a temporary file is never seen like this.
@@ -67,7 +67,7 @@ function readOwned(path: string, owner: number, maxBytes: number): Result<Uint8A
   }
 }
 
-/** At most as much as there was at the look. */
+/** At most the size found by stat. */
 function readAll(descriptor: number, size: number): Uint8Array {
   const bytes = new Uint8Array(size);
   let length = 0;

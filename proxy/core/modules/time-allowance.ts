@@ -3,7 +3,7 @@
 // calling user, and to the module as a whole; while a bucket is overdrawn the call is denied without running.
 
 /** How far a bucket is drawn down; it refills as time passes. */
-interface Debt {
+interface Charge {
   readonly ms: number;
   readonly atMs: number;
 }
@@ -46,8 +46,8 @@ export function costOfAnswer(tookMs: number, fuelSpent: number): number {
 }
 
 export class TimeAllowance {
-  readonly #users = new Map<number, Debt>();
-  #total: Debt = { ms: 0, atMs: 0 };
+  readonly #users = new Map<number, Charge>();
+  #total: Charge = { ms: 0, atMs: 0 };
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
   readonly #allowance: Allowance;
 
@@ -60,14 +60,14 @@ export class TimeAllowance {
     // No recent charges: the case of nearly every request.
     if (this.#users.size === 0) return true;
     const { userBurstMs, userShare, totalBurstMs, totalShare } = this.#allowance;
-    const debt = this.#users.get(userId);
-    const ms = debt === undefined ? 0 : left(debt, userShare, nowMs);
+    const drawn = this.#users.get(userId);
+    const ms = drawn === undefined ? 0 : left(drawn, userShare, nowMs);
     if (ms > userBurstMs) return false;
-    // Others must not have root denied, whose requests the machine's own agents send; root needs no help to do harm.
+    // Other users must not get root denied: the VM's own agents are root. Root itself needs no such attack.
     if (userId === ROOT) return true;
     const totalMs = left(this.#total, totalShare, nowMs);
     const pauses = totalMs > PAUSE_FROM_MS && nowMs < this.#pausedUntilMs;
-    const waits = pauses && (ms > 0 || this.#countDebtors(nowMs) >= CROWD);
+    const waits = pauses && (ms > 0 || this.#countCharged(nowMs) >= CROWD);
     return totalMs <= totalBurstMs && !waits;
   }
 
@@ -81,17 +81,17 @@ export class TimeAllowance {
     this.#users.set(userId, { ms: (before === undefined ? 0 : left(before, userShare, nowMs)) + costMs, atMs: nowMs });
   }
 
-  /** Who has paid is forgotten. */
-  #countDebtors(nowMs: number): number {
-    for (const [userId, debt] of this.#users) if (left(debt, this.#allowance.userShare, nowMs) === 0) this.#users.delete(userId);
+  /** Users whose bucket is full again are dropped first. */
+  #countCharged(nowMs: number): number {
+    for (const [userId, drawn] of this.#users) if (left(drawn, this.#allowance.userShare, nowMs) === 0) this.#users.delete(userId);
     return this.#users.size;
   }
 
   /** Beyond the limit the smallest entry is dropped: the total still counts it. */
   #makeRoom(nowMs: number): void {
     let smallest: { readonly userId: number; readonly ms: number } | undefined;
-    for (const [userId, debt] of this.#users) {
-      const ms = left(debt, this.#allowance.userShare, nowMs);
+    for (const [userId, drawn] of this.#users) {
+      const ms = left(drawn, this.#allowance.userShare, nowMs);
       if (ms === 0) this.#users.delete(userId);
       else if (smallest === undefined || ms < smallest.ms) smallest = { userId, ms };
     }
@@ -99,6 +99,6 @@ export class TimeAllowance {
   }
 }
 
-function left({ ms, atMs }: Debt, share: number, nowMs: number): number {
+function left({ ms, atMs }: Charge, share: number, nowMs: number): number {
   return Math.max(0, ms - share * (nowMs - atMs));
 }

@@ -64,7 +64,7 @@ export function makeLineLimit(nowMs: () => number, limits = LINE_LIMITS): LineLi
     return now - startedMs >= limits.windowMs;
   }
 
-  function tell({ byOutcome, leftOut, write }: Slot): void {
+  function flush({ byOutcome, leftOut, write }: Slot): void {
     if (leftOut === 0) return;
     // By outcome the requests differ: one of them has its line, the others are only counted.
     write?.(byOutcome ? { unlisted: leftOut - 1 } : { repeated: leftOut });
@@ -88,11 +88,11 @@ export function makeLineLimit(nowMs: () => number, limits = LINE_LIMITS): LineLi
     if (known !== undefined) {
       if (!isOver(known, now)) return known;
       slots.delete(key);
-      tell(known);
+      flush(known);
     }
     const slot: Slot = { byOutcome, startedMs: now, written: 0, leftOut: 0, write: undefined };
     const evicted: Evicted<Slot> | undefined = slots.add(key, user, slot);
-    if (evicted !== undefined) tell(evicted.entry);
+    if (evicted !== undefined) flush(evicted.entry);
     return slot;
   }
 
@@ -117,7 +117,7 @@ export function makeLineLimit(nowMs: () => number, limits = LINE_LIMITS): LineLi
       for (const [key, slot] of slots.entries()) {
         if (all || isOver(slot, now)) {
           slots.delete(key);
-          tell(slot);
+          flush(slot);
         } else if (slot.leftOut > 0) {
           nextMs = Math.min(nextMs ?? Number.POSITIVE_INFINITY, slot.startedMs + limits.windowMs - now);
         }

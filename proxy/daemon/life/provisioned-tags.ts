@@ -5,14 +5,14 @@ import type { Log } from "../../core/ports.ts";
 
 /** @returns called with each outcome, the empty text for success; logs a line when it differs from the one before */
 export function makeProvisionedTags(keyFolder: string, log: Log, sinceStart: () => number): (errorText: string) => void {
-  let told: string | undefined;
+  let loggedText: string | undefined;
   const removed = removeTagFiles(keyFolder);
   if (!removed.ok) log.error("tag-files-not-written", { message: removed.error.message });
   return (errorText) => {
     const written = writeTagFiles(keyFolder, new Date(), errorText);
     if (!written.ok) log.error("tag-files-not-written", { message: written.error.message });
-    if (errorText === told) return;
-    told = errorText;
+    if (errorText === loggedText) return;
+    loggedText = errorText;
     if (errorText === "") log.info("provisioned", { sinceStartMs: sinceStart() });
     else log.error("provisioning-failed", { message: errorText, sinceStartMs: sinceStart() });
   };

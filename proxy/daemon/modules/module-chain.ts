@@ -63,17 +63,17 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
 
   function check(): Promise<void> {
     lookAgain = true;
-    looking ??= lookUntilQuiet().finally(() => {
+    looking ??= checkUntilStable().finally(() => {
       looking = undefined;
     });
     return looking;
   }
 
-  async function lookUntilQuiet(): Promise<void> {
+  async function checkUntilStable(): Promise<void> {
     while (lookAgain) {
       lookAgain = false;
       try {
-        await look();
+        await checkOnce();
       } catch (error) {
         refuse(`internal error: ${describeError(error)}`, undefined);
       }
@@ -81,7 +81,7 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
     for (const { failures } of state.known) failures.flush();
   }
 
-  async function look(): Promise<void> {
+  async function checkOnce(): Promise<void> {
     const listing = ports.readListing();
     if (!listing.ok) return refuse(listing.error, undefined);
     const { entries, sha256, dependsOn } = listing.value;
@@ -89,7 +89,7 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
       if (state.refusal === undefined) return;
       // An edit was taken back, or what stood in the way is gone.
       state = { ...state, refusal: undefined };
-      return tellApplied();
+      return logApplied();
     }
     const known: KnownModule[] = [];
     let taken = NO_MODULE_MEMORY;
@@ -117,8 +117,8 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
     // Nothing is logged and no epoch is counted on the many machines that have no modules.
     if (known.length === 0 && before.known.length === 0 && before.refusal === undefined) return;
     ports.putInForce(setOf(known));
-    tellApplied();
-    tellAudits(before.known);
+    logApplied();
+    logAudits(before.known);
   }
 
   /** What did not change keeps its instance and its count of failures. */
@@ -149,13 +149,13 @@ export function makeModuleChain(ports: ModuleChainPorts): ModuleChain {
     ports.changed();
   }
 
-  function tellApplied(): void {
+  function logApplied(): void {
     const names = state.known.flatMap(({ entry, asked }) => (asked === undefined ? [] : [entry.name]));
     ports.log.info("modules-applied", { modules: names, list: state.sha256 });
     ports.changed();
   }
 
-  function tellAudits(before: readonly KnownModule[]): void {
+  function logAudits(before: readonly KnownModule[]): void {
     const audited = (known: readonly KnownModule[]) =>
       known.flatMap(({ entry, asked }) => (entry.audit && asked !== undefined ? [entry.name] : []));
     const old = audited(before);

@@ -32,31 +32,31 @@ export interface FailurePorts {
 
 export function makeFailureRecord(name: string, ports: FailurePorts): FailureRecord {
   let count = 0;
-  let untold = 0;
-  let toldMs = Number.NEGATIVE_INFINITY;
+  let unlogged = 0;
+  let loggedMs = Number.NEGATIVE_INFINITY;
   let last: { readonly cause: FailureCause; readonly at: Date } | undefined;
   /** Of the latest failures, oldest first. */
   let recentMs: readonly number[] = [];
 
-  function tell(): void {
-    if (untold === 0 || last === undefined || ports.monotonicMs() - toldMs < LINE_INTERVAL_MS) return;
+  function logFailures(): void {
+    if (unlogged === 0 || last === undefined || ports.monotonicMs() - loggedMs < LINE_INTERVAL_MS) return;
     const { kind, message } = last.cause;
-    ports.log.error("module-failed", { module: name, cause: kind, message, failures: untold, failuresSinceLoad: count });
-    toldMs = ports.monotonicMs();
-    untold = 0;
+    ports.log.error("module-failed", { module: name, cause: kind, message, failures: unlogged, failuresSinceLoad: count });
+    loggedMs = ports.monotonicMs();
+    unlogged = 0;
     ports.changed();
   }
 
   return {
     add(cause) {
       count++;
-      untold++;
+      unlogged++;
       // The cause of a failure is more useful than the fact that the module was not called afterwards.
       if (cause.kind !== "not-asked" || last === undefined) last = { cause, at: ports.now() };
       recentMs = [...recentMs.slice(1 - FAILING_COUNT), ports.monotonicMs()];
-      tell();
+      logFailures();
     },
-    flush: tell,
+    flush: logFailures,
     count: () => count,
     last: () => (last === undefined ? undefined : { cause: last.cause, at: last.at.toISOString() }),
     keepsFailing: (nowMs) => recentMs.length === FAILING_COUNT && nowMs - (recentMs[0] ?? 0) < FAILING_WINDOW_MS,

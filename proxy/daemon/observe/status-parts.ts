@@ -38,7 +38,7 @@ export function makeStatusParts(taken: readonly string[]): StatusParts {
       const details: Record<string, unknown> = {};
       const modules: Partial<Record<NonNullable<StatusPart["module"]>, ModuleStatus>> = {};
       for (const part of parts) {
-        const { health, message, details: member } = ask(part);
+        const { health, message, details: member } = query(part);
         if (health !== "ok") notes.push({ part: part.name, health, message: cutMessage(message) });
         if (member !== undefined) details[part.name] = member;
         const spoken = part.module === undefined ? undefined : modules[part.module];
@@ -52,7 +52,7 @@ export function makeStatusParts(taken: readonly string[]): StatusParts {
   };
 }
 
-function ask(part: StatusPart): PartReport {
+function query(part: StatusPart): PartReport {
   try {
     return part.report();
   } catch (error) {

@@ -91,24 +91,24 @@ export function makeTelemetry(ports: TelemetryPorts): Telemetry {
     const kept = await folder?.keep(rest);
     if (kept?.ok === true) counts.kept += rest.length;
     else counts.dropped += rest.length;
-    tellFolder(kept === undefined || kept.ok ? undefined : kept.error);
+    logFolderState(kept === undefined || kept.ok ? undefined : kept.error);
   }
 
   async function readFiles(kind: EventFileKind): Promise<void> {
     if (folder === undefined || toSend.room() === 0) return;
     const taken = await folder.take(kind, toSend.room());
-    tellFolder(taken.ok ? undefined : taken.error);
+    logFolderState(taken.ok ? undefined : taken.error);
     if (!taken.ok) return;
     addToSend(taken.value.events);
     for (const { name, reason } of taken.value.refused) log.warn("event-file-refused", { name, message: reason });
   }
 
-  function tellFolder(message: string | undefined): void {
+  function logFolderState(message: string | undefined): void {
     if (message !== undefined && message !== folderTrouble) log.warn("event-folder-failed", { message });
     folderTrouble = message;
   }
 
-  function tell(message: string | undefined): void {
+  function logState(message: string | undefined): void {
     if (message === trouble) return;
     trouble = message;
     if (message === undefined) log.info("telemetry-sent", {});
@@ -120,7 +120,7 @@ export function makeTelemetry(ports: TelemetryPorts): Telemetry {
     if (vm === undefined || monotonicMs() - vm.atMs >= METADATA_MS) {
       const read = await api.readVmMetadata(ports.key());
       if (read.ok) vm = { metadata: read.value, atMs: monotonicMs() };
-      else if (vm === undefined) tell(read.error.message);
+      else if (vm === undefined) logState(read.error.message);
     }
     return vm?.metadata;
   }
@@ -140,7 +140,7 @@ export function makeTelemetry(ports: TelemetryPorts): Telemetry {
     for (let tries = 1; ; tries++) {
       if (stopped) return false;
       const sent = await api.sendDocument(xml);
-      tell(sent.ok ? undefined : sent.error.message);
+      logState(sent.ok ? undefined : sent.error.message);
       if (sent.ok) return true;
       if (tries === TRIES) return false;
       await pause(ports.retryMs ?? RETRY_MS);
@@ -184,7 +184,7 @@ export function makeTelemetry(ports: TelemetryPorts): Telemetry {
         addToSend([heartbeat()]);
       }
       work = drain()
-        .catch((error) => tell(`internal error in telemetry: ${describeError(error)}`))
+        .catch((error) => logState(`internal error in telemetry: ${describeError(error)}`))
         .finally(() => {
           work = undefined;
         });

@@ -90,7 +90,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
     snapshot = { ...snapshot, ...next, epoch: snapshot.epoch + 1 };
   }
 
-  function tell(next: Partial<KeeperReport>): void {
+  function updateReport(next: Partial<KeeperReport>): void {
     const before = report;
     report = { ...report, ...next };
     if (report.message !== before.message) {
@@ -103,7 +103,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
   async function poll(): Promise<void> {
     const answer = await ports.readStatus();
     if (!answer.ok) {
-      tell({ message: answer.error.message, healthy: false });
+      updateReport({ message: answer.error.message, healthy: false });
       return;
     }
     const { status, hostDateMs } = answer.value;
@@ -114,7 +114,7 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
     // The redirect follows the modes even without a key: the redirect of a disabled endpoint must be removed,
     // and a redirected one stays redirected (its requests are answered 503 until a key is latched).
     ports.applyRedirect(wantsRedirect(snapshot.guards), snapshot.channel.kind === "latched");
-    tell({
+    updateReport({
       stateText: status.stateText,
       message: key.message,
       healthy: key.healthy,
@@ -142,12 +142,12 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
       if (guard.refusal === undefined) ports.log.info("rules-applied", fields);
       else ports.log.error("rules-refused", { ...fields, message: guard.refusal });
       for (const warning of warnings) ports.log.warn("rules-warning", { endpoint, ruleSetId: guard.ruleSetId, message: warning });
-      tellLocalFile(endpoint, before[endpoint].localFile, guard.localFile);
+      logLocalFile(endpoint, before[endpoint].localFile, guard.localFile);
     }
     ports.changed();
   }
 
-  function tellLocalFile(endpoint: Endpoint, before: LocalFileState | undefined, now: LocalFileState | undefined): void {
+  function logLocalFile(endpoint: Endpoint, before: LocalFileState | undefined, now: LocalFileState | undefined): void {
     if (JSON.stringify(before) === JSON.stringify(now)) return;
     const { path, sha256, message } = now ?? { path: before?.path, sha256: "", message: "" };
     if (now === undefined) ports.log.info("local-rules-not-wanted", { endpoint, path });
@@ -212,8 +212,11 @@ export function makeKeyKeeper(ports: KeeperPorts): KeyKeeper {
       try {
         await poll();
       } catch (error) {
-        // A bug in one turn must not end the loop; what was in force stays in force.
-        tell({ message: `internal error in key keeper: ${describeError(error)}`, healthy: false });
+        // A bug in one turn must not end the loop; the active state stays.
+        updateReport({
+          message: `internal error in key keeper: ${describeError(error)}`,
+          healthy: false,
+        });
       }
     },
   };

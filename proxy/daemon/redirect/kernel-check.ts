@@ -31,18 +31,18 @@ export function makeKernelCheck(
   let repairs = 0;
   let lastFault = "";
   /** Empty: nothing was logged yet. */
-  let toldUnpinned: string | undefined = "";
+  let loggedUnpinned: string | undefined = "";
 
-  function tellPins(): void {
+  function logPins(): void {
     if (pinFolder === "") return;
     const reason = redirector.notPinned;
-    if (reason === toldUnpinned) return;
-    toldUnpinned = reason;
+    if (reason === loggedUnpinned) return;
+    loggedUnpinned = reason;
     if (reason === undefined) log.info("redirect-pinned", { pinFolder });
     else log.warn("redirect-not-pinned", { pinFolder, message: reason });
   }
 
-  tellPins();
+  logPins();
   return {
     run() {
       const before = damage;
@@ -55,9 +55,9 @@ export function makeKernelCheck(
           log.warn("redirect-repaired", { message: what });
         } else if (!before.some((known) => known.what === what)) log.error("redirect-damaged", { message: what });
       }
-      const pinnedBefore = toldUnpinned;
-      tellPins();
-      if (found.length > 0 || before.length > 0 || toldUnpinned !== pinnedBefore) changed();
+      const pinnedBefore = loggedUnpinned;
+      logPins();
+      if (found.length > 0 || before.length > 0 || loggedUnpinned !== pinnedBefore) changed();
     },
     part: {
       name: "kernel",
