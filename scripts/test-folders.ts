@@ -26,5 +26,5 @@ export const EXCLUSIVE: ReadonlyMap<string, string> = new Map([]);
 
 /** The test files of these folders, sorted. */
 export function findTestFiles(folders: readonly string[]): readonly string[] {
-  return folders.flatMap((folder) => [...new Glob(`${folder}/**/*.test.ts`).scanSync({ cwd: ROOT })]).sort();
+  return folders.flatMap((folder) => [...new Glob(`${folder}/**/*.test.ts`).scanSync({ cwd: ROOT })].sort());
 }
