@@ -7,7 +7,7 @@
 
 import { parseArgs } from "node:util";
 import { SANDBOX_TESTS, UNIT_TESTS } from "./test-folders.ts";
-import { defaultLanes, endJobs, type Job, renderSlowest, runJobs, sumOutcomes, testJobs, writeLastTimes } from "./test-runner.ts";
+import { defaultLanes, endJobsOnSignals, type Job, renderSlowest, runJobs, sumOutcomes, testJobs, writeLastTimes } from "./test-runner.ts";
 
 const EXIT_USAGE = 64;
 
@@ -39,20 +39,11 @@ if (jobs.length === 0 || !Number.isInteger(lanes) || lanes < 1 || !Number.isInte
   process.exit(EXIT_USAGE);
 }
 
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-  ["SIGHUP", 129],
-] as const)
-  process.on(signal, () => {
-    endJobs();
-    process.exit(code);
-  });
-
+endJobsOnSignals();
 let [passed, failed] = [0, 0];
 for (let round = 1; round <= rounds && failed === 0; round += 1) {
   const startedMs = performance.now();
-  const outcomes = await runJobs(jobs, { lanes, print: (line) => console.log(line) });
+  const outcomes = await runJobs(jobs, { lanes, show: "all", print: (line) => console.log(line) });
   writeLastTimes(outcomes);
   console.log(renderSlowest(outcomes));
   const cpu = outcomes.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);
