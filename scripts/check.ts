@@ -1,7 +1,7 @@
 // The fast gate: build of the policy engine, format and lint, types, arrows, docs, unit tests. Stops at the first failure.
 // What needs root or a kernel runs through ./scripts/test.
 
-import { UNIT_TESTS } from "./test-folders.ts";
+import { defaultLanes, endJobsOnSignals, renderSlowest, runJobs, sumOutcomes, unitTestJobs, writeLastTimes } from "./test-runner.ts";
 
 interface Step {
   readonly name: string;
@@ -18,11 +18,7 @@ const STEPS: readonly Step[] = [
   { name: "docs", command: [process.execPath, "scripts/check-docs.ts"] },
 ];
 
-const steps = process.argv.includes("--without-tests")
-  ? STEPS
-  : [...STEPS, { name: "tests", command: [process.execPath, "test", "--only-failures", ...UNIT_TESTS] }];
-
-for (const { name, command } of steps) {
+for (const { name, command } of STEPS) {
   const started = performance.now();
   const run = Bun.spawnSync([...command], { cwd: `${import.meta.dir}/..`, stdout: "pipe", stderr: "pipe" });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
@@ -33,4 +29,19 @@ for (const { name, command } of steps) {
     process.exit(1);
   }
   console.log(`check: ${name} ok (${seconds} s)`);
+}
+
+if (!process.argv.includes("--without-tests")) {
+  const started = performance.now();
+  endJobsOnSignals();
+  const outcomes = await runJobs(unitTestJobs(), { lanes: defaultLanes(), show: "failed", print: (line) => console.log(line) });
+  writeLastTimes(outcomes);
+  const { passed, failed } = sumOutcomes(outcomes);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  if (failed > 0) {
+    console.error(`check: tests failed after ${seconds} s: ${passed} passed, ${failed} failed`);
+    process.exit(1);
+  }
+  console.log(renderSlowest(outcomes));
+  console.log(`check: tests ok (${seconds} s, ${passed} passed)`);
 }

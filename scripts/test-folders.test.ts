@@ -28,9 +28,13 @@ describe("the lists of test folders", () => {
     expect(findTestFiles().some(isBelow(folder))).toBe(true);
   });
 
-  test.each(["check.ts", "test.ts"])("are the only ones that %s runs", async (script) => {
+  test.each([
+    ["check.ts", "unitTestJobs", "test-runner"],
+    ["test-runner.ts", "UNIT_TESTS", "test-folders"],
+    ["test.ts", "UNIT_TESTS", "test-folders"],
+  ])("are the only ones that %s runs", async (script, name, module) => {
     const text = await Bun.file(join(import.meta.dir, script)).text();
-    expect(text).toMatch(/import \{[^}]*\bUNIT_TESTS\b[^}]*\} from "\.\/test-folders\.ts"/);
+    expect(text).toMatch(new RegExp(`import \\{[^}]*\\b${name}\\b[^}]*\\} from "\\./${module}\\.ts"`));
     expect(text).not.toMatch(/"(?:test\/[a-z-]+|proxy|policy-wasm|host-simulator)"/);
   });
 });

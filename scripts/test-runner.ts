@@ -41,6 +41,8 @@ export interface Outcome {
 export interface RunOptions {
   /** How many jobs at a time. */
   readonly lanes: number;
+  /** Whose lines are printed. */
+  readonly show: "all" | "failed";
   readonly print: (line: string) => void;
   readonly jobLimitMs?: number;
 }
@@ -75,20 +77,29 @@ export function unitTestJobs(): readonly Job[] {
 
 const running = new Set<Subprocess>();
 
-/** Tells all jobs that run to end; sandboxes clean up then. */
-export function endJobs(): void {
-  for (const child of running) child.kill("SIGTERM");
+/** A signal that ends this process ends the jobs first: sandboxes clean up then. */
+export function endJobsOnSignals(): void {
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const)
+    process.on(signal, () => {
+      for (const child of running) child.kill("SIGTERM");
+      process.exit(code);
+    });
 }
 
 /** Runs all jobs: those that may run side by side first, then the exclusive ones, one by one. */
 export async function runJobs(jobs: readonly Job[], options: RunOptions): Promise<readonly Outcome[]> {
   const folder = mkdtempSync(join(tmpdir(), "apa-tests-"));
   const outcomes: Outcome[] = [];
+  let started = 0;
   const lane = async (queue: Job[]): Promise<void> => {
     for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
-      const outcome = await runJob(job, join(folder, String(outcomes.length + running.size)), options.jobLimitMs ?? JOB_LIMIT_MS);
+      const outcome = await runJob(job, join(folder, String(started++)), options.jobLimitMs ?? JOB_LIMIT_MS);
       outcomes.push(outcome);
-      options.print(renderOutcome(outcome));
+      if (outcome.failed > 0 || options.show === "all") options.print(renderOutcome(outcome));
       if (outcome.failed > 0) options.print(outcome.output);
     }
   };

@@ -7,7 +7,7 @@
 
 import { parseArgs } from "node:util";
 import { SANDBOX_TESTS, UNIT_TESTS } from "./test-folders.ts";
-import { defaultLanes, endJobs, type Job, renderSlowest, runJobs, sumOutcomes, testJobs, writeLastTimes } from "./test-runner.ts";
+import { defaultLanes, endJobsOnSignals, type Job, renderSlowest, runJobs, sumOutcomes, testJobs, writeLastTimes } from "./test-runner.ts";
 
 const EXIT_USAGE = 64;
 
@@ -25,34 +25,38 @@ const DEMO: Job = {
   exclusive: false,
 };
 
-const { values, positionals } = parseArgs({
-  options: { lanes: { type: "string", default: String(defaultLanes()) }, rounds: { type: "string", default: "1" } },
-  allowPositionals: true,
-});
-const [lanes, rounds] = [Number(values.lanes), Number(values.rounds)];
-const all = [...testJobs([...SANDBOX_TESTS, ...UNIT_TESTS]), DEMO];
-const jobs = positionals.length === 0 ? [GATE, ...all] : all.filter(({ name }) => positionals.some((word) => name.includes(word)));
-if (jobs.length === 0 || !Number.isInteger(lanes) || lanes < 1 || !Number.isInteger(rounds) || rounds < 1) {
-  console.error(
-    jobs.length === 0 ? `no test file's path holds ${positionals.join(" or ")}` : "want whole numbers above 0 for --lanes and --rounds",
-  );
+function refuse(why: string): never {
+  console.error(`test: ${why}`);
   process.exit(EXIT_USAGE);
 }
 
-for (const [signal, code] of [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-  ["SIGHUP", 129],
-] as const)
-  process.on(signal, () => {
-    endJobs();
-    process.exit(code);
-  });
+function readCommandLine() {
+  try {
+    return parseArgs({
+      options: { lanes: { type: "string", default: String(defaultLanes()) }, rounds: { type: "string", default: "1" } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
 
+function readCount(name: string, text: string): number {
+  const count = Number(text);
+  return Number.isInteger(count) && count > 0 ? count : refuse(`--${name} is "${text}", want a whole number above 0`);
+}
+
+const { values, positionals } = readCommandLine();
+const [lanes, rounds] = [readCount("lanes", values.lanes), readCount("rounds", values.rounds)];
+const all = [...testJobs([...SANDBOX_TESTS, ...UNIT_TESTS]), DEMO];
+const jobs = positionals.length === 0 ? [GATE, ...all] : all.filter(({ name }) => positionals.some((word) => name.includes(word)));
+if (jobs.length === 0) refuse(`no test file's path holds ${positionals.map((word) => `"${word}"`).join(" or ")}`);
+
+endJobsOnSignals();
 let [passed, failed] = [0, 0];
 for (let round = 1; round <= rounds && failed === 0; round += 1) {
   const startedMs = performance.now();
-  const outcomes = await runJobs(jobs, { lanes, print: (line) => console.log(line) });
+  const outcomes = await runJobs(jobs, { lanes, show: "all", print: (line) => console.log(line) });
   writeLastTimes(outcomes);
   console.log(renderSlowest(outcomes));
   const cpu = outcomes.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0);

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { HostControlClient } from "../../host-simulator/control-client.ts";
-import { attachedPrograms } from "../support/attached-programs.ts";
+import { programsLeft } from "../support/attached-programs.ts";
 import { buildReferencePackage, STAND_IN_ANSWER } from "../support/reference-package.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { curl, IMDS_INSTANCE, runProgram } from "../support/world.ts";
@@ -92,7 +92,7 @@ async function standInServes(): Promise<void> {
 
 /** No program attached, nothing pinned, nobody at the door, and requests go their direct way. */
 async function expectNothingLeft(): Promise<void> {
-  expect(attachedPrograms(cgroupPath)).toEqual([]);
+  expect(programsLeft(cgroupPath)).toEqual([]);
   expect(await pinned()).toBe("");
   expect(await states()).toEqual(["inactive", "inactive"]);
   expect((await curl(IMDS_INSTANCE)).status).toBe(401);
@@ -303,7 +303,7 @@ describe.skipIf(missing !== undefined)("with the package of another agent of thi
 
       await install(standIn());
       await standInServes();
-      expect(attachedPrograms(cgroupPath)).toEqual([]);
+      expect(programsLeft(cgroupPath)).toEqual([]);
       expect(await pinned()).toBe("");
       expect(await links()).toEqual([LINKS[0] ?? ""]);
       await dpkg("--purge", "azure-proxy-agent");

@@ -26,7 +26,7 @@ import { type AttachedRedirector, openRedirector } from "../../proxy/adapters/eb
 import { releasePins } from "../../proxy/adapters/ebpf/release.ts";
 import type { Connection } from "../../proxy/core/ports.ts";
 import type { Endpoint } from "../../proxy/core/request/endpoint.ts";
-import { attachedPrograms } from "../support/attached-programs.ts";
+import { attachedPrograms, programsLeft } from "../support/attached-programs.ts";
 import { connectionOf, eventually, OBJECT_FILE, OBJECT_FILE_WITHOUT_BTF, recordOf, run, unwrap } from "../support/redirected-listener.ts";
 import { makeSubCgroup, requireSandbox } from "../support/sandbox.ts";
 
@@ -104,7 +104,7 @@ afterAll(() => door.close());
 afterEach(() => {
   for (const one of opened.splice(0)) one[Symbol.dispose]();
   unwrap(releasePins(PINS));
-  expect(attachedPrograms(sandbox.cgroupPath)).toEqual([]);
+  expect(programsLeft(sandbox.cgroupPath)).toEqual([]);
   for (const name of readdirSync("/sys/fs/bpf").filter((found) => found.startsWith("takeover"))) rmdirSync(join("/sys/fs/bpf", name));
 });
 
@@ -387,7 +387,7 @@ describe("T-82: what else may be found", () => {
     expect(attachedPrograms(sandbox.cgroupPath)).toHaveLength(5);
     expect(next.verify(new Set())).toEqual([]);
     next[Symbol.dispose]();
-    expect(attachedPrograms(elsewhere.path)).toEqual([]);
+    expect(programsLeft(elsewhere.path)).toEqual([]);
   });
 
   test.each([

@@ -4,7 +4,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { attachedPrograms } from "../support/attached-programs.ts";
+import { attachedPrograms, programsLeft } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { NotifySocket, ServiceManager } from "../support/service-manager.ts";
 import { countInQueue } from "../support/tcp-counters.ts";
@@ -60,7 +60,7 @@ const pinsOf = (world: World) => `/sys/fs/bpf/${basename(world.folder)}`;
 
 /** Nothing on the cgroup, nothing in bpffs. */
 function expectNothingLeft(world: World): void {
-  expect(attachedPrograms(cgroupPath)).toEqual([]);
+  expect(programsLeft(cgroupPath)).toEqual([]);
   expect(existsSync(pinsOf(world))).toBe(false);
 }
 
@@ -165,7 +165,7 @@ describe("without one", () => {
     const world = await openWorld();
     expect(readdirSync(pinsOf(world))).toEqual(["layout-2-2"]);
     expect(await world.agent.stop()).toBe(0);
-    expect(attachedPrograms(cgroupPath)).toEqual([]);
+    expect(programsLeft(cgroupPath)).toEqual([]);
     expect(readdirSync(pinsOf(world))).toEqual([]);
     expect((await curl(IMDS_INSTANCE)).status).toBe(401);
   });

@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { attachedPrograms } from "../support/attached-programs.ts";
+import { attachedPrograms, programsLeft } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { curl, GOAL_STATE, IMDS_INSTANCE, runProgram, World, type WorldOptions } from "../support/world.ts";
 
@@ -229,7 +229,7 @@ describe("start and stop", () => {
     const { agent } = await start();
     expect(attachedPrograms(requireSandbox().cgroupPath)).toHaveLength(5);
     expect(await agent.stop()).toBe(0);
-    expect(attachedPrograms(requireSandbox().cgroupPath)).toEqual([]);
+    expect(programsLeft(requireSandbox().cgroupPath)).toEqual([]);
   });
 
   test("status.json tells the truth while running", async () => {

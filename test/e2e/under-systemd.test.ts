@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { HostControlClient } from "../../host-simulator/control-client.ts";
 import { readNetworkNamespace } from "../../proxy/adapters/proc/network-namespace.ts";
-import { attachedPrograms } from "../support/attached-programs.ts";
+import { programsLeft } from "../support/attached-programs.ts";
 import { requireSandbox } from "../support/sandbox.ts";
 import { curl, IMDS_INSTANCE, runProgram } from "../support/world.ts";
 
@@ -116,7 +116,7 @@ describe("the units", () => {
     expect((await inside("systemctl", "stop", SERVICE)).code).toBe(0);
     await eventually("the socket is closed", async () => (await property(SOCKET, "ActiveState")) === "inactive");
     expect([await property(SERVICE, "ActiveState"), await property(SERVICE, "Result")]).toEqual(["inactive", "success"]);
-    expect(attachedPrograms(cgroupPath)).toEqual([]);
+    expect(programsLeft(cgroupPath)).toEqual([]);
     expect((await inside("find", "/sys/fs/bpf", "-name", "link_*")).stdout).toBe("");
     expect((await curl(IMDS_INSTANCE)).status).toBe(401);
   }, 60_000);
@@ -126,7 +126,7 @@ describe("the units", () => {
     await isServed();
     expect((await inside("systemctl", "stop", SOCKET)).code).toBe(0);
     expect(await property(SERVICE, "ActiveState")).toBe("inactive");
-    expect(attachedPrograms(cgroupPath)).toEqual([]);
+    expect(programsLeft(cgroupPath)).toEqual([]);
     expect(readdirSync("/sys/fs/bpf").filter((name) => name.startsWith("azure"))).toEqual([]);
   }, 60_000);
 });

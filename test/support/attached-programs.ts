@@ -50,3 +50,13 @@ export function isProgramLoaded(id: number): boolean {
     libbpf.close();
   }
 }
+
+/** What stays attached, after what the kernel still has to do for links that were closed: it detaches some of them a little later. */
+export function programsLeft(cgroupPath: string, limitMs = 20_000): readonly AttachedProgram[] {
+  const endMs = performance.now() + limitMs;
+  for (;;) {
+    const left = attachedPrograms(cgroupPath);
+    if (left.length === 0 || performance.now() > endMs) return left;
+    Bun.sleepSync(10);
+  }
+}

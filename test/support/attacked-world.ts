@@ -17,7 +17,7 @@ export const LISTENER = "127.0.0.1:3080";
 export const NOBODY = 65_534;
 export const VERSIONS = "http://168.63.129.16/?comp=versions";
 /** Whether root is served is the question here, not how fast. */
-const ROOT_LIMIT_S = "25";
+const ROOT_LIMIT_S = 90;
 /** The first of ids without an account, as containers and dynamic users have them. */
 export const FIRST_USER = 100_000;
 
@@ -66,7 +66,7 @@ export class AttackedWorld implements AsyncDisposable {
   async rootsStatuses(rounds: number): Promise<readonly number[]> {
     const statuses: number[] = [];
     for (let round = 0; round < rounds; round++)
-      for (const url of [IMDS_INSTANCE, VERSIONS]) statuses.push((await curl(url, { args: ["--max-time", ROOT_LIMIT_S] })).status);
+      for (const url of [IMDS_INSTANCE, VERSIONS]) statuses.push((await curl(url, { limitSeconds: ROOT_LIMIT_S })).status);
     return statuses;
   }
 

@@ -295,10 +295,15 @@ export async function runProgram(
 }
 
 /** curl; status 0 when it got no answer. */
-export async function curl(url: string, options: { readonly as?: Ids; readonly args?: readonly string[] } = {}): Promise<Answer> {
+export async function curl(
+  url: string,
+  options: { readonly as?: Ids; readonly args?: readonly string[]; readonly limitSeconds?: number } = {},
+): Promise<Answer> {
+  const { as, args = [], limitSeconds = 20 } = options;
   const found = await runProgram(
-    ["curl", "-s", "-i", "--max-time", "20", "--noproxy", "*", "-H", "Metadata: true", ...(options.args ?? []), url],
-    options.as,
+    ["curl", "-s", "-i", "--max-time", String(limitSeconds), "--noproxy", "*", "-H", "Metadata: true", ...args, url],
+    as,
+    (limitSeconds + 10) * 1_000,
   );
   return parseAnswer(found.stdout);
 }

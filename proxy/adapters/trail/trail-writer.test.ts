@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BUSY_MACHINE_MS } from "../../../test/support/timeouts.ts";
 import { ALICE, decisionOf, openWriter, readWhole, writeTrail } from "../../../test/support/trail.ts";
+import { until } from "../../../test/support/until.ts";
 import { segmentPath, tornPath } from "./segment-files.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
@@ -127,7 +128,7 @@ describe("trail writer", () => {
     await Bun.sleep(150);
     expect(statSync(segmentPath(folder, 1)).mtimeMs).toBe(before);
     writer.append(decisionOf());
-    await Bun.sleep(200);
+    await until("the decision is written", () => kinds().length > 2);
     expect(kinds()).toEqual(["head", "start", "decision"]);
   });
 

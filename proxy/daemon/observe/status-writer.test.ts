@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { until } from "../../../test/support/until.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { makeStatusWriter } from "./status-writer.ts";
 
@@ -19,17 +20,13 @@ function set() {
   return { seen, writer, answerWith: (next: typeof answer) => void (answer = next) };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 200 && !condition(); tries += 1) await Bun.sleep(5);
-}
-
 describe("makeStatusWriter", () => {
   test("a burst of changes is written once, and nothing is written after the last time", async () => {
     const { seen, writer } = set();
     seen.nowMs = 10_000;
     for (let change = 0; change < 20; change += 1) writer.changed();
     expect(seen.written).toEqual([]);
-    await until(() => seen.written.length > 0);
+    await until("a status is written", () => seen.written.length > 0);
     expect(seen.written).toEqual([1]);
     writer.changed();
     await writer.stop();
@@ -43,7 +40,7 @@ describe("makeStatusWriter", () => {
     const { seen, writer } = set();
     seen.nowMs = 10_000;
     const storm = setInterval(() => writer.changed(), 5);
-    await until(() => seen.written.length > 0);
+    await until("a status is written", () => seen.written.length > 0);
     clearInterval(storm);
     expect(seen.written).toEqual([1]);
     await writer.stop();

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readTelemetryDocument } from "../../../host-simulator/telemetry-check.ts";
 import { makeFakeLog } from "../../../test/fakes/log.ts";
 import { extensionEvent, MACHINE, VM } from "../../../test/support/telemetry.ts";
+import { until } from "../../../test/support/until.ts";
 import type { TakenEvents } from "../../adapters/telemetry/event-folder.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { GenericEvent } from "../../core/telemetry/event.ts";
@@ -127,7 +128,7 @@ describe("makeTelemetry", () => {
     const { world, turn, telemetry } = makeWorld({ retryMs: 1 });
     world.answers = Array.from({ length: refusals }, () => err({ message: "found answer 503" }));
     await turn(0);
-    for (let tries = 0; tries < 500 && world.posted.length < posts; tries++) await Bun.sleep(2);
+    await until("it was posted as often", () => world.posted.length >= posts);
     await Bun.sleep(10);
     expect(world.posted.length).toBe(posts);
     expect(telemetry.part.report().details).toMatchObject(counts);

