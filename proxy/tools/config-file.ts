@@ -1,52 +1,30 @@
-// What the module commands take from the agent's config: where modules and trusted keys are, what is asked of signatures, and the
-// budgets of modules that are given none.
+// The agent's config as commands read it: the file that --config names or the agent's own, with errors and unknown keys on standard
+// error. The daemon reads it with the same reader.
 
-import { existsSync, readFileSync } from "node:fs";
-import { findConfig } from "../adapters/storage/find-config.ts";
-import { defaultModuleFolder } from "../adapters/storage/module-store.ts";
-import { parseConfig, renderConfigError } from "../core/config.ts";
-import { type ChosenBudgets, DEFAULT_BUDGETS } from "../core/modules/module-budgets.ts";
+import { type ConfigFileError, type LoadedConfig, readConfigFile } from "../adapters/storage/config-file.ts";
+import { renderUnknownKey } from "../core/config.ts";
 import { err, ok, type Result } from "../core/result.ts";
+import { escapeForTerminal } from "../core/text/terminal-text.ts";
 import { EXIT } from "../exit-code.ts";
-import type { Options } from "./options.ts";
-import { fail } from "./output.ts";
+import { type Told, warn } from "./output.ts";
 
-export interface ModuleConfig {
-  readonly folder: string;
-  readonly statusFolder: string;
-  readonly trustedKeysFolder: string;
-  readonly requireSigned: boolean;
-  readonly budgets: ChosenBudgets;
+/** @param named - the value of --config */
+export function readConfig(named: string | undefined): Told<LoadedConfig> {
+  return report(readConfigFile(named));
 }
 
-/** Reads the config that `--config` names, or the agent's own. The error is the exit code, told already. */
-export function readModuleConfig(options: Options): Result<ModuleConfig, number> {
-  const path = options.value("--config") ?? findConfig();
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    fail(`cannot read config "${path}": ${error instanceof Error ? error.message : String(error)}`);
-    return err(EXIT.config);
-  }
-  const parsed = parseConfig(text, process.env);
-  if (!parsed.ok) {
-    fail(renderConfigError(path, parsed.error));
-    return err(EXIT.config);
-  }
-  const { moduleFolder, latchKeyFolder, statusFolder, trustedKeysFolder, requireSignedModules, moduleBudgets } = parsed.value.config;
-  return ok({
-    folder: moduleFolder ?? defaultModuleFolder(latchKeyFolder),
-    statusFolder,
-    trustedKeysFolder,
-    requireSigned: requireSignedModules,
-    budgets: moduleBudgets,
-  });
+/** For commands that can do without: undefined where the command line names none and the agent has none. */
+export function readOptionalConfig(named: string | undefined): Told<LoadedConfig | undefined> {
+  const config = readConfigFile(named);
+  return !config.ok && config.error.kind === "missing" && named === undefined ? ok(undefined) : report(config);
 }
 
-/** For tools that work on a file alone: where there is no config, the built-in budgets are the ones. */
-export function readDefaultBudgets(options: Options): Result<ChosenBudgets, number> {
-  if (options.value("--config") === undefined && !existsSync(findConfig())) return ok(DEFAULT_BUDGETS);
-  const config = readModuleConfig(options);
-  return config.ok ? ok(config.value.budgets) : config;
+function report(config: Result<LoadedConfig, ConfigFileError>): Told<LoadedConfig> {
+  if (!config.ok) {
+    // One line, however long: it names line, column and key, and is searched for.
+    process.stderr.write(`azure-proxy-agent: ${escapeForTerminal(config.error.message)}\n`);
+    return err(EXIT.config);
+  }
+  for (const key of config.value.unknownKeys) warn(renderUnknownKey(config.value.path, key));
+  return config;
 }

@@ -1,15 +1,12 @@
-// How the policy tools speak: results on standard output, everything else on standard error, and the exit codes they share.
+// How commands speak: results on standard output, everything else on standard error, and a failure with the exit code that says so.
 
 import { err, type Result } from "../core/result.ts";
 import { escapeForTerminal } from "../core/text/terminal-text.ts";
 import { renderJson, wrap } from "../core/text/text-layout.ts";
-import { EXIT } from "../exit-code.ts";
+import { EXIT, type ExitName } from "../exit-code.ts";
 
-/** The error of a tool: its exit code, told already. */
+/** The error of a command: its exit code; the message is on standard error already. */
 export type Told<Value> = Result<Value, number>;
-
-/** Of a decision: allow, deny. Of a check, test, comparison: fine, not fine. Of all: could not be done. */
-export const TOOL_EXIT = { yes: 0, no: 1, failed: 2, usage: EXIT.usage } as const;
 
 export function printLines(lines: readonly string[]): void {
   process.stdout.write(`${lines.join("\n")}\n`);
@@ -24,22 +21,22 @@ export function printNotes(notes: readonly string[]): void {
   for (const note of notes) process.stderr.write(`${wrap("# ", note).join("\n")}\n`);
 }
 
-export function fail(message: string): number {
+/** Said loudly, whatever is printed else: protection gets weaker, or something is doubtful. */
+export function warn(message: string): void {
+  process.stderr.write(`${wrap("warning: ", message).join("\n")}\n`);
+}
+
+export function fail(exit: ExitName, message: string): number {
   process.stderr.write(`azure-proxy-agent: ${wrap("", message).join("\n")}\n`);
-  return TOOL_EXIT.failed;
+  return EXIT[exit];
 }
 
-export function refuseUsage(message: string, usage: string): number {
-  process.stderr.write(`azure-proxy-agent: ${wrap("", message).join("\n")}\n\n${usage}`);
-  return TOOL_EXIT.usage;
-}
-
-export function tellFailure(message: string): { readonly ok: false; readonly error: number } {
-  return err(fail(message));
+export function tellFailure(exit: ExitName, message: string): { readonly ok: false; readonly error: number } {
+  return err(fail(exit, message));
 }
 
 /** Told with the exit code for an answer that is no, on one line, however long: it goes into logs and is searched for. */
 export function tellRefusal(message: string): { readonly ok: false; readonly error: number } {
   process.stderr.write(`azure-proxy-agent: ${escapeForTerminal(message)}\n`);
-  return err(TOOL_EXIT.no);
+  return err(EXIT.no);
 }

@@ -19,68 +19,27 @@ import {
 } from "../../core/modules/module-index.ts";
 import { memoryOfModule } from "../../core/modules/module-memory.ts";
 import { checkModuleSignature, type VerifiedSignature } from "../../core/modules/module-signature.ts";
-import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { count, quote } from "../../core/text/text-layout.ts";
+import { EXIT } from "../../exit-code.ts";
 import { readBoundedFile } from "../bounded-file.ts";
-import { type ModuleConfig, readModuleConfig } from "../config-file.ts";
-import { type Options, parseOptions } from "../options.ts";
-import { printJson, printLines, refuseUsage, TOOL_EXIT, type Told, tellFailure, tellRefusal } from "../output.ts";
+import type { Given, OptionValues } from "../command-line/spec.ts";
+import { refuseUsage } from "../command-line/usage-error.ts";
+import { printJson, printLines, type Told, tellFailure, tellRefusal, warn } from "../output.ts";
 import { name } from "../policy/input.ts";
 import { type CaseTarget, readCaseFile, runModuleCases } from "./cases.ts";
 import { confirmChange } from "./confirm.ts";
 import { checkRoom, compilePrepared, NO_SETTINGS, ownUserId, type Prepared, prepareBytes, readBudgets, readSettings } from "./input.ts";
 import { type Place, placeModule } from "./module-changes.ts";
+import { type ModuleConfig, readModuleConfig } from "./module-config.ts";
 import { tryModuleSettings } from "./module-trial.ts";
-import { exitOf, warn } from "./output.ts";
+import { exitOf } from "./output.ts";
 import { readPlace } from "./place.ts";
 import { countFailed, renderFailures } from "./render-module-tests.ts";
+import { ADD } from "./table.ts";
 
-export const ADD_USAGE = `azure-proxy-agent module add FILE --name NAME [OPTION]...
-
-Checks and meters the component in FILE, asks it whether it takes its settings, runs its cases and
-installs it. Nothing is written unless all of it goes well. A running agent takes it up without
-dropping a connection.
-
-  --name NAME         the operator's word for it: a-z, 0-9, -, at most 63
-  --settings FILE     what the module is configured with, in its own format; at most 1 MiB
-  --endpoint LIST     where it is asked: imds (default), wireserver, hostga, with commas
-  --header NAME       a request header that it may see; may be given several times
-  --before NAME       asked before that module; --first, --last (default)
-  --audit             its denies are recorded and not applied
-  --disabled          installed, but not asked yet
-  --fuel N            units of work for one call
-  --memory N          of each of its memories, such as 8m: bytes, k or m
-  --reason N          bytes of a reason
-  --cases FILE        cases that must hold (see "module test")
-  --signature FILE    a minisign signature over FILE by a trusted key
-  --sha256 HASH       refuse any other FILE
-  --pin               refuse other components under this name later on
-  --replace           take the place of the module of this name; what is not given stays as it was
-  --unsigned          with --replace: an unsigned component may follow a signed one
-  --dry-run           do everything but install it
-  --no-wait           do not wait for the running agent to take it up
-  --config FILE       the agent's config
-  --json              what was done, as JSON
-
-Exit codes: 0 installed, 1 the module is refused, or the running agent cannot use it, 2 it could not
-be done, 64 usage, 75 another command is changing modules, 78 bad config
-`;
-
-const VALUES = [
-  "--name",
-  "--settings",
-  "--endpoint",
-  "--before",
-  "--fuel",
-  "--memory",
-  "--reason",
-  "--cases",
-  "--signature",
-  "--sha256",
-  "--config",
-];
-const FLAGS = ["--first", "--last", "--audit", "--disabled", "--pin", "--replace", "--unsigned", "--dry-run", "--no-wait", "--json"];
+type AddOptions = OptionValues<typeof ADD.options>;
 
 /** What the command line says about the entry; undefined: it does not. */
 interface Wishes {
@@ -90,24 +49,20 @@ interface Wishes {
   readonly place: Place;
 }
 
-export async function moduleAdd(argv: readonly string[]): Promise<number> {
-  const parsed = parseOptions(argv, { values: VALUES, flags: FLAGS, lists: ["--header"], operands: [1, 1] });
-  if (!parsed.ok) return refuseUsage(parsed.error, ADD_USAGE);
-  const options = parsed.value;
+export async function moduleAdd({ options, operands: [path = ""] }: Given<typeof ADD.options>): Promise<number> {
   const wishes = readWishes(options);
-  if (!wishes.ok) return refuseUsage(wishes.error, ADD_USAGE);
-  const config = readModuleConfig(options);
+  if (!wishes.ok) return refuseUsage(ADD.name, wishes.error);
+  const config = readModuleConfig(options.config);
   if (!config.ok) return config.error;
   const before = readBefore(config.value, wishes.value.name);
   if (!before.ok) return before.error;
   const { old } = before.value;
   const chosen = readBudgets<ChosenBudgets>(options, old?.budgets ?? config.value.budgets);
-  if (!chosen.ok) return refuseUsage(chosen.error, ADD_USAGE);
+  if (!chosen.ok) return refuseUsage(ADD.name, chosen.error);
 
-  const path = options.operands[0] ?? "";
   const component = readBoundedFile(path, MAX_COMPONENT_BYTES);
-  if (!component.ok) return tellFailure(`cannot read ${name(path)}: ${component.error}`).error;
-  const wantedHash = options.value("--sha256");
+  if (!component.ok) return tellFailure("noInput", `cannot read ${name(path)}: ${component.error}`).error;
+  const wantedHash = options.sha256;
   const foundHash = hashOf(component.value);
   if (wantedHash !== undefined && wantedHash !== foundHash)
     return tellRefusal(`cannot add ${name(path)}: it has the hash ${foundHash}, want ${wantedHash}`).error;
@@ -120,7 +75,7 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
   const encoded = encodePrepared(prepared.value.prepared);
   if (encoded.length > MAX_PREPARED_BYTES)
     return tellRefusal(`cannot add ${name(path)}: metered it has ${encoded.length} bytes, want at most ${MAX_PREPARED_BYTES}`).error;
-  if (!options.has("--disabled") && old?.enabled !== false) {
+  if (!options.disabled && old?.enabled !== false) {
     const room = checkRoom(config.value, before.value.entries, memoryOfModule(prepared.value.prepared, budgets), wishes.value.name);
     if (!room.ok) return room.error;
   }
@@ -137,8 +92,8 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
 
   const entry: ModuleEntry = {
     name: wishes.value.name,
-    enabled: options.has("--disabled") ? false : (old?.enabled ?? true),
-    audit: options.has("--audit") || old?.audit === true,
+    enabled: options.disabled ? false : (old?.enabled ?? true),
+    audit: options.audit || old?.audit === true,
     endpoints: wishes.value.endpoints ?? old?.endpoints ?? ["imds"],
     headers,
     budgets,
@@ -148,10 +103,10 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
     worldVersion: prepared.value.prepared.plan.worldVersion,
     signedBy: signed.value?.verified.keyId,
     signatureSha256: signed.value === undefined ? undefined : hashOf(signed.value.file),
-    pinned: options.has("--pin") || old?.pinned === true,
+    pinned: options.pin || old?.pinned === true,
   };
-  const placing = { place: wishes.value.place, replace: options.has("--replace"), giveUpSignature: options.has("--unsigned") };
-  if (options.has("--dry-run")) {
+  const placing = { place: wishes.value.place, replace: options.replace, giveUpSignature: options.unsigned };
+  if (options["dry-run"]) {
     const would = placeModule(before.value.entries, entry, placing);
     if (!would.ok) return tellRefusal(would.error).error;
   } else {
@@ -167,37 +122,19 @@ export async function moduleAdd(argv: readonly string[]): Promise<number> {
   }
   tellWarnings(entry, before.value, signed.value?.verified);
   tellDone(options, path, prepared.value, entry, old !== undefined, cases.value);
-  return options.has("--dry-run") ? TOOL_EXIT.yes : confirmChange(options, config.value);
+  return options["dry-run"] ? EXIT.ok : confirmChange(options, config.value);
 }
 
-function readWishes(options: Options): Result<Wishes, string> {
-  const moduleName = options.value("--name");
-  if (moduleName === undefined) return err("--name is needed");
+function readWishes(options: AddOptions): Result<Wishes, string> {
+  const { name: moduleName, endpoint: endpoints, sha256 } = options;
   if (!isModuleName(moduleName)) return err(`--name wants ${MODULE_NAME_WANTED}, found ${quote(moduleName)}`);
-  const endpoints = readEndpoints(options.value("--endpoint"));
-  if (!endpoints.ok) return endpoints;
-  const headers = options.list("--header").map((text) => text.toLowerCase());
+  const headers = options.header.map((text) => text.toLowerCase());
   const bad = headers.find((text) => !isModuleHeader(text));
   if (bad !== undefined) return err(`--header wants the name of a header, found ${quote(bad)}`);
   if (new Set(headers).size !== headers.length || headers.length > MAX_MODULE_HEADERS)
     return err(`--header wants each name once, at most ${MAX_MODULE_HEADERS}`);
-  const place = readPlace(options);
-  if (!place.ok) return place;
-  const hash = options.value("--sha256");
-  if (hash !== undefined && !isSha256(hash)) return err(`--sha256 wants 64 lower-case hex digits, found ${quote(hash)}`);
-  return ok({ name: moduleName, endpoints: endpoints.value, headers: headers.length === 0 ? undefined : headers, place: place.value });
-}
-
-function readEndpoints(text: string | undefined): Result<readonly Endpoint[] | undefined, string> {
-  if (text === undefined) return ok(undefined);
-  const endpoints: Endpoint[] = [];
-  for (const word of text.split(",")) {
-    const endpoint = ENDPOINTS.find((known) => known === word.trim().toLowerCase());
-    if (endpoint === undefined || endpoints.includes(endpoint))
-      return err(`--endpoint wants some of ${ENDPOINTS.join(", ")}, found ${quote(text)}`);
-    endpoints.push(endpoint);
-  }
-  return ok(endpoints);
+  if (sha256 !== undefined && !isSha256(sha256)) return err(`--sha256 wants 64 lower-case hex digits, found ${quote(sha256)}`);
+  return ok({ name: moduleName, endpoints, headers: headers.length === 0 ? undefined : headers, place: readPlace(options) });
 }
 
 /** What is installed now, before the change. */
@@ -211,7 +148,7 @@ interface Before {
 
 function readBefore(config: ModuleConfig, wanted: string): Told<Before> {
   const entries = readModuleIndex(config.folder, ownUserId());
-  if (!entries.ok) return tellFailure(entries.error.message);
+  if (!entries.ok) return tellFailure("noInput", entries.error.message);
   const old = entries.value.find((each) => each.name === wanted);
   const file =
     old?.signatureSha256 === undefined
@@ -222,14 +159,14 @@ function readBefore(config: ModuleConfig, wanted: string): Told<Before> {
 }
 
 function checkSignature(
-  options: Options,
+  options: AddOptions,
   config: ModuleConfig,
   component: Uint8Array,
   path: string,
 ): Told<{ readonly file: Uint8Array; readonly verified: VerifiedSignature } | undefined> {
-  const signaturePath = options.value("--signature");
+  const signaturePath = options.signature;
   const file = signaturePath === undefined ? undefined : readBoundedFile(signaturePath, MAX_SIGNATURE_FILE_BYTES);
-  if (file?.ok === false) return tellFailure(`cannot read signature ${name(signaturePath ?? "")}: ${file.error}`);
+  if (file?.ok === false) return tellFailure("noInput", `cannot read signature ${name(signaturePath ?? "")}: ${file.error}`);
   const { keys, troubles } = readTrustedKeys(config.trustedKeysFolder, ownUserId());
   if (file !== undefined || config.requireSigned) for (const trouble of troubles) warn(trouble);
   const checked = checkModuleSignature(component, file?.value, keys, config.requireSigned);
@@ -237,16 +174,16 @@ function checkSignature(
   return ok(file === undefined || checked.value === undefined ? undefined : { file: file.value, verified: checked.value });
 }
 
-function chooseSettings(options: Options, config: ModuleConfig, old: ModuleEntry | undefined): Told<Uint8Array> {
-  const path = options.value("--settings");
-  if (path !== undefined || old === undefined || !options.has("--replace")) return readSettings(path);
+function chooseSettings(options: AddOptions, config: ModuleConfig, old: ModuleEntry | undefined): Told<Uint8Array> {
+  const path = options.settings;
+  if (path !== undefined || old === undefined || !options.replace) return readSettings(path);
   const stored = readModuleObject(config.folder, ownUserId(), old.settingsSha256, MAX_SETTINGS_BYTES);
-  return stored.ok ? stored : tellFailure(stored.error.message);
+  return stored.ok ? stored : tellFailure("noInput", stored.error.message);
 }
 
 /** @returns how many cases hold; undefined: there are none */
-function runCases(options: Options, target: CaseTarget): Told<number | undefined> {
-  const path = options.value("--cases");
+function runCases(options: AddOptions, target: CaseTarget): Told<number | undefined> {
+  const path = options.cases;
   if (path === undefined) return ok(undefined);
   const file = readCaseFile(path);
   if (!file.ok) return file;
@@ -271,15 +208,15 @@ function tellWarnings(entry: ModuleEntry, { old, signedAtSeconds: oldSeconds }: 
 }
 
 function tellDone(
-  options: Options,
+  options: AddOptions,
   path: string,
   { facts, componentSha256 }: Prepared,
   entry: ModuleEntry,
   replaced: boolean,
   cases: number | undefined,
 ): void {
-  const dry = options.has("--dry-run");
-  if (options.has("--json")) {
+  const dry = options["dry-run"];
+  if (options.json) {
     printJson({ file: path, installed: !dry, replaced, module: entry, cases, facts });
     return;
   }
@@ -289,7 +226,7 @@ function tellDone(
     `  sha256     ${componentSha256}`,
     `  signed by  ${entry.signedBy ?? "nobody"}`,
     `  asked at   ${entry.endpoints.join(", ")}${entry.headers.length === 0 ? "" : `, with the headers ${entry.headers.join(", ")}`}`,
-    `  settings   ${options.value("--settings") === undefined && entry.settingsSha256 === hashOf(NO_SETTINGS) ? "none" : "taken by the module"}`,
+    `  settings   ${options.settings === undefined && entry.settingsSha256 === hashOf(NO_SETTINGS) ? "none" : "taken by the module"}`,
     `  cases      ${cases === undefined ? "none were given" : `${count(cases, "case")} hold`}`,
   ]);
 }

@@ -7,13 +7,12 @@ import { renderModuleIndex } from "../../core/modules/module-index.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../../core/request/listener-address.ts";
 import { isObject } from "../../core/text/json-text.ts";
 import { parseStrictJson } from "../../core/text/strict-json.ts";
+import { EXIT } from "../../exit-code.ts";
 import { readBoundedFile } from "../bounded-file.ts";
-import type { ModuleConfig } from "../config-file.ts";
-import type { Options } from "../options.ts";
-import { fail, printNotes, TOOL_EXIT } from "../output.ts";
+import { fail, printNotes, warn } from "../output.ts";
 import { isListening } from "../status/ask-listener.ts";
 import { ownUserId } from "./input.ts";
-import { warn } from "./output.ts";
+import type { ModuleConfig } from "./module-config.ts";
 
 const WAIT_MS = 5_000;
 const LOOK_AGAIN_MS = 50;
@@ -31,16 +30,19 @@ export interface ModulesInStatus {
 }
 
 /** @returns the exit code of the whole command */
-export async function confirmChange(options: Options, { folder, statusFolder }: ModuleConfig): Promise<number> {
-  if (options.has("--no-wait")) return TOOL_EXIT.yes;
+export async function confirmChange(
+  { "no-wait": noWait }: { readonly "no-wait": boolean },
+  { folder, statusFolder }: ModuleConfig,
+): Promise<number> {
+  if (noWait) return EXIT.ok;
   const entries = readModuleIndex(folder, ownUserId());
-  if (!entries.ok) return fail(entries.error.message);
+  if (!entries.ok) return fail("noInput", entries.error.message);
   const wanted = hashOf(Buffer.from(renderModuleIndex(entries.value)));
   const path = join(statusFolder, STATUS_FILE_NAME);
   const refusedBefore = readModulesInStatus(path)?.refusal ?? "";
   if (!(await isListening(LISTENER_ADDRESS, LISTENER_PORT, CONNECT_LIMIT_MS))) {
     printNotes(["the agent is not running: this counts from its next start"]);
-    return TOOL_EXIT.yes;
+    return EXIT.ok;
   }
   const deadline = performance.now() + WAIT_MS;
   let refusal = "";
@@ -48,19 +50,16 @@ export async function confirmChange(options: Options, { folder, statusFolder }: 
     const now = readModulesInStatus(path);
     if (now !== undefined && now.list === wanted && now.refusal === "") {
       printNotes(["the running agent has taken it up"]);
-      return TOOL_EXIT.yes;
+      return EXIT.ok;
     }
     refusal = now?.refusal ?? "";
     // One that was there before may be about the list before.
     if (refusal !== "" && refusal !== refusedBefore) break;
     await Bun.sleep(LOOK_AGAIN_MS);
   } while (performance.now() < deadline);
-  if (refusal !== "") {
-    fail(`the running agent cannot take it up and keeps what it had: ${refusal}`);
-    return TOOL_EXIT.no;
-  }
+  if (refusal !== "") return fail("no", `the running agent cannot take it up and keeps what it had: ${refusal}`);
   warn(`the running agent has not said within ${WAIT_MS / 1000} s that it has taken this up; see its log`);
-  return TOOL_EXIT.yes;
+  return EXIT.ok;
 }
 
 /** Undefined: no status, or one that says nothing about modules. */
