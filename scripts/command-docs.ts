@@ -143,7 +143,7 @@ function exitEntries() {
 }
 
 function renderExitTable(): string {
-  const rows = exitEntries().map(([code, { means, advice }]) => `| ${code} | ${means} | ${advice} |\n`);
+  const rows = exitEntries().map(([code, { means, advice }]) => `| ${code} | ${means} |${advice === "" ? "" : ` ${advice}`} |\n`);
   return `| code | means | do |\n| --- | --- | --- |\n${rows.join("")}`;
 }
 
