@@ -5,9 +5,10 @@ import { releasePins } from "../adapters/ebpf/release.ts";
 import { lockFolder } from "../adapters/service/instance-lock.ts";
 import { readConfigFile } from "../adapters/storage/config-file.ts";
 import { DEFAULT_PIN_FOLDER } from "../core/config.ts";
+import { escapeForTerminal } from "../core/text/terminal-text.ts";
 import { EXIT } from "../exit-code.ts";
 import type { Given } from "./command-line/spec.ts";
-import { fail, warn } from "./output.ts";
+import { fail } from "./output.ts";
 import type { RELEASE } from "./release-table.ts";
 
 const UNIT = "azure-proxy-agent";
@@ -51,6 +52,9 @@ export function isStopJob(jobs: string): boolean {
 function findPinFolder(named: string | undefined): string {
   const loaded = readConfigFile(named);
   if (loaded.ok) return loaded.value.config.pinFolder;
-  warn(`${loaded.error.message}; taking the default pin folder "${DEFAULT_PIN_FOLDER}"`);
+  // One line, as the journal wants it.
+  process.stderr.write(
+    `azure-proxy-agent: ${escapeForTerminal(loaded.error.message)}; taking the default pin folder "${DEFAULT_PIN_FOLDER}"\n`,
+  );
   return DEFAULT_PIN_FOLDER;
 }
