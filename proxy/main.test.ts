@@ -19,8 +19,22 @@ function loadedWith(...paths: readonly string[]): readonly string[] {
 }
 
 describe("what is loaded", () => {
-  test("for --version and --help: the command line alone", () => {
-    expect(loadedWith("main.ts")).toEqual(["daemon/own-command.ts", "exit-code.ts", "main.ts", "tools/arguments.ts", "version.ts"]);
+  const COMMAND_LINE = [
+    "commands.ts",
+    "core/result.ts",
+    "daemon/own-command.ts",
+    "exit-code.ts",
+    "main.ts",
+    "tools/command-line/command.ts",
+    "tools/command-line/parse.ts",
+    "tools/command-line/service-manager.ts",
+    "tools/command-line/spec.ts",
+    "tools/status/table.ts",
+    "version.ts",
+  ];
+
+  test("for --version, and before the daemon: the command line alone", () => {
+    expect(loadedWith("main.ts")).toEqual(COMMAND_LINE);
   });
 
   test("for --status: the question besides, nothing of the kernel side, of rules, or of packages", () => {
@@ -31,11 +45,24 @@ describe("what is loaded", () => {
       "adapters/storage/find-config.ts",
     ]);
     expect(loaded.filter((path) => path.startsWith("daemon/"))).toEqual(["daemon/own-command.ts"]);
-    expect(loaded.length).toBeLessThan(19);
+    expect(loaded.length).toBeLessThan(COMMAND_LINE.length + 15);
+  });
+
+  test("for the help of a command: its table, not its code", () => {
+    const loaded = loadedWith(
+      "tools/policy/commands.ts",
+      "tools/module/commands.ts",
+      "tools/audit/commands.ts",
+      "tools/command-line/help.ts",
+    );
+    expect(loaded.filter((path) => /^(?:daemon|adapters)\//.test(path))).toEqual([]);
+    expect(loaded.filter((path) => path.startsWith("tools/") && !/\/(?:table|commands)\.ts$|command-line/.test(path))).toEqual([]);
   });
 
   test("the walk sees what the daemon loads", () => {
     const loaded = loadedWith("daemon/run.ts");
+    // None of a tool's code.
+    expect(loaded.filter((path) => path.startsWith("tools/"))).toEqual([]);
     for (const path of ["daemon/agent.ts", "adapters/ebpf/libbpf.ts", "adapters/policy/component.ts"]) expect(loaded).toContain(path);
   });
 });

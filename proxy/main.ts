@@ -1,94 +1,122 @@
-// The program: reads the command line and the config, then runs the agent until SIGTERM or SIGINT.
-// What only the daemon needs is imported only there, so that --version and --help start fast and load neither eBPF nor policy code.
+// The program: finds the command that the command line names, and runs it. Options without a command are the reference's form. Without
+// anything it is the daemon where a service manager started it, and help everywhere else.
 
+import { isatty } from "node:tty";
+import { askStatus, ENTRIES, type Entry, ROOT, runDaemon } from "./commands.ts";
 import { COMPILE_ITEM_COMMAND, HASH_FILES_COMMAND } from "./daemon/own-command.ts";
 import { EXIT } from "./exit-code.ts";
-import { type Command, parseArguments } from "./tools/arguments.ts";
+import { asksForHelp, beforeOperands } from "./tools/command-line/command.ts";
+import { parseCommandLine } from "./tools/command-line/parse.ts";
+import { isStartedByServiceManager } from "./tools/command-line/service-manager.ts";
 import { VERSION } from "./version.ts";
 
-const USAGE = `azure-proxy-agent: identifies, authorizes and endorses requests to Azure's metadata services
-
-  azure-proxy-agent [--config FILE]   run in the foreground (default config: /etc/azure/proxy-agent.json)
-  azure-proxy-agent console [--config FILE]
-                                      the same, until Enter is pressed or standard input ends
-  azure-proxy-agent --status [--wait SECONDS] [--config FILE]
-                                      is the agent ready? With --wait, asked again for that long (-s, -w)
-  azure-proxy-agent doctor [OPTION]   what is missing or wrong on this machine, and what to do (doctor --help)
-  azure-proxy-agent release           take off the redirect that a stopped agent left in place (release --help)
-  azure-proxy-agent report [OPTION]   what rules deny, or would deny under enforce (report --help)
-  azure-proxy-agent audit TOOL        verify, show and export the decision trail (audit --help)
-  azure-proxy-agent policy TOOL       check, explain, test, compare, compile and suggest rules (policy --help)
-  azure-proxy-agent module TOOL       add, list, change and try policy modules (module --help)
-  azure-proxy-agent --version         print the version and nothing else (-v)
-  azure-proxy-agent --help            print this text (-h)
-
-Exit codes: 0 ended by a signal, 64 usage, 75 port taken, 77 capability missing (root, cgroup2, eBPF, libbpf1), 78 bad config
-Of --status: 0 ready, 1 not in time, 2 finished with an error; the reason is one line on standard output
-`;
-
-type Tool = (argv: readonly string[]) => number | Promise<number>;
-
-/** The commands beside the daemon, by their first word; each loads only its own code. They give their exit code. */
-const TOOLS: Readonly<Record<string, () => Promise<Tool>>> = {
-  doctor: async () => (await import("./tools/doctor/doctor.ts")).doctor,
-  release: async () => (await import("./tools/release.ts")).release,
-  report: async () => (await import("./tools/report/report.ts")).report,
-  audit: async () => (await import("./tools/audit/commands.ts")).audit,
-  policy: async () => (await import("./tools/policy/commands.ts")).policy,
-  module: async () => {
-    await ensureEngine();
-    return (await import("./tools/module/commands.ts")).module;
-  },
+/** How the daemon starts itself; not for people. */
+const OWN_COMMANDS: Readonly<Record<string, () => Promise<(argv: readonly string[]) => number | Promise<number>>>> = {
   [COMPILE_ITEM_COMMAND]: async () => (await import("./daemon/compile-item.ts")).compileItemForDaemon,
   [HASH_FILES_COMMAND]: async () => (await import("./daemon/hash-files.ts")).hashFilesForDaemon,
 };
+/** Commands that the reference has in one form or the other: whoever asks them for the version gets it. */
+const OF_THE_REFERENCE: readonly string[] = ["run", "console", "status"];
+const VERSION_OPTIONS: readonly string[] = ["-v", "-V", "--version"];
 
 if (import.meta.main) {
-  const argv = process.argv.slice(2);
-  const [word = ""] = argv;
-  const loadTool = Object.hasOwn(TOOLS, word) ? TOOLS[word] : undefined;
-  const command: Command | Tool = loadTool === undefined ? parseArguments(argv) : await loadTool();
-  if (typeof command === "function") {
-    // Not exit(): what was written to a pipe must still arrive.
-    process.exitCode = await command(argv.slice(1));
-  } else {
-    await runCommand(command);
-  }
+  // Not exit(): what was written to a pipe must still arrive.
+  process.exitCode = await runProgram(process.argv.slice(2));
 }
 
-/** Modules of strangers are compiled only by an engine whose memory is bounded. */
-async function ensureEngine(): Promise<void> {
-  const { ensureEngineOptions } = await import("./adapters/native/engine-options.ts");
-  const ensured = ensureEngineOptions();
-  if (ensured.ok) return;
-  process.stderr.write(`azure-proxy-agent: ${ensured.error}\n`);
-  process.exit(EXIT.capability);
+/** @returns the exit code; of the daemon 0 when it has started */
+async function runProgram(argv: readonly string[]): Promise<number> {
+  const [word = "", ...rest] = argv;
+  const own = Object.hasOwn(OWN_COMMANDS, word) ? OWN_COMMANDS[word] : undefined;
+  if (own !== undefined) return (await own())(rest);
+  const isOption = word === "" || word.startsWith("-");
+  if ((isOption || OF_THE_REFERENCE.includes(word)) && beforeOperands(argv).some((each) => VERSION_OPTIONS.includes(each)))
+    return printVersion();
+  if (isOption) return runOptions(argv);
+  if (word === "help") return help(rest);
+  if (word === "version") return rest.length === 0 ? printVersion() : refuse("", "version takes no operand");
+  return runCommand(argv);
 }
 
-async function runCommand(command: Command): Promise<void> {
-  switch (command.kind) {
-    case "version":
-      process.stdout.write(`${VERSION}\n`);
-      break;
-    case "help":
-      process.stdout.write(USAGE);
-      break;
-    case "bad":
-      process.stderr.write(`azure-proxy-agent: ${command.message}\n\n${USAGE}`);
-      process.exitCode = EXIT.usage;
-      break;
-    case "status": {
-      const { status } = await import("./tools/status/status.ts");
-      await status(command.waitSeconds, command.configPath);
-      break;
-    }
-    case "run": {
-      await ensureEngine();
-      const { widenThreadPool } = await import("./adapters/native/thread-pool.ts");
-      // Before anything uses the pool: its size is read once.
-      widenThreadPool();
-      const { run } = await import("./daemon/run.ts");
-      await run(VERSION, command.configPath, command.console);
-    }
+function printVersion(): number {
+  process.stdout.write(`${VERSION}\n`);
+  return EXIT.ok;
+}
+
+/** The reference's form. */
+async function runOptions(argv: readonly string[]): Promise<number> {
+  if (asksForHelp(argv)) return printHelp();
+  const given = parseCommandLine(ROOT, argv);
+  if (!given.ok) {
+    const { refuseUsageError } = await import("./tools/command-line/usage-error.ts");
+    return refuseUsageError("", given.error);
   }
+  const { status, wait, config } = given.value.options;
+  if (status) return askStatus({ wait, config });
+  if (wait !== undefined) return refuse("", "--wait goes with --status only");
+  if (config !== undefined || isService()) return runDaemon(config, false);
+  await printHelp(process.stderr);
+  return EXIT.usage;
+}
+
+function isService(): boolean {
+  const hasTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
+  return isStartedByServiceManager({ environment: process.env, pid: process.pid, hasTerminal });
+}
+
+async function runCommand([word = "", ...rest]: readonly string[]): Promise<number> {
+  const entry = await findEntry(word);
+  if (entry === undefined) return refuseUnknown("", "command", word, Object.keys(ENTRIES));
+  if (entry.kind === "command") return entry.command.run(rest);
+  const { commands } = entry.group;
+  const [second = "", ...others] = rest;
+  const found = Object.hasOwn(commands, second) ? commands[second] : undefined;
+  if (found !== undefined) return found.run(others);
+  if (second === "help") return help([word, ...others]);
+  if (second === "" || asksForHelp([second])) {
+    await printGroupHelp(word, entry, second === "" ? process.stderr : process.stdout);
+    return second === "" ? EXIT.usage : EXIT.ok;
+  }
+  return refuseUnknown(word, second.startsWith("-") ? "option" : `${word} command`, second, Object.keys(commands));
+}
+
+/** `help`, `help COMMAND`, `help GROUP COMMAND`. */
+async function help(words: readonly string[]): Promise<number> {
+  const plain = words.filter((word) => word !== "--help" && word !== "-h");
+  const [word] = plain;
+  if (word === undefined) return printHelp();
+  if (word === "help" || word === "version") return printHelp();
+  return runCommand([...plain, "--help"]);
+}
+
+async function findEntry(word: string): Promise<Entry | undefined> {
+  return Object.hasOwn(ENTRIES, word) ? ENTRIES[word]?.() : undefined;
+}
+
+async function printHelp(stream: NodeJS.WritableStream = process.stdout): Promise<number> {
+  const { renderProgramHelp } = await import("./tools/command-line/help.ts");
+  const listed = await Promise.all(Object.keys(ENTRIES).map(async (name) => ({ name, does: doesOf(await findEntry(name)) })));
+  stream.write(renderProgramHelp(listed));
+  return EXIT.ok;
+}
+
+function doesOf(entry: Entry | undefined): string {
+  return (entry?.kind === "group" ? entry.group.does : entry?.command.spec.does) ?? "";
+}
+
+async function printGroupHelp(word: string, entry: Entry & { readonly kind: "group" }, stream: NodeJS.WritableStream): Promise<void> {
+  const { renderGroupHelp } = await import("./tools/command-line/help.ts");
+  const { commands, notes } = entry.group;
+  const listed = Object.entries(commands).map(([name, { spec }]) => ({ name, does: spec.does }));
+  stream.write(renderGroupHelp(word, listed, notes));
+}
+
+async function refuse(name: string, message: string): Promise<number> {
+  const { refuseUsage } = await import("./tools/command-line/usage-error.ts");
+  return refuseUsage(name, message);
+}
+
+async function refuseUnknown(name: string, kind: string, found: string, known: readonly string[]): Promise<number> {
+  const { unknownWord } = await import("./tools/command-line/usage-error.ts");
+  return refuse(name, unknownWord(kind, found, known));
 }

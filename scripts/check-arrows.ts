@@ -15,8 +15,8 @@ const MAY_IMPORT: Readonly<Record<Layer, readonly Layer[]>> = {
   tools: ["tools", "adapters", "core"],
 };
 
-/** Imports from every layer. */
-const MAIN = "proxy/main.ts";
+/** They import from every layer: the program, and the table of its commands. */
+const OF_ALL_LAYERS: readonly string[] = ["proxy/main.ts", "proxy/commands.ts"];
 /** Facts of the whole program, which both programs in it may import. */
 const OF_THE_PROGRAM: readonly string[] = ["proxy/version.ts", "proxy/exit-code.ts"];
 
@@ -79,7 +79,8 @@ function judge({ path, written, target }: Import): string | undefined {
     const [top, toLayer, toFolder] = target.split("/");
     if (top === "build" || target === "package.json") return undefined;
     if (top !== "proxy") return "leaves proxy/";
-    if (path === MAIN || OF_THE_PROGRAM.includes(path)) return path === MAIN ? undefined : "a file of the whole program imports nothing";
+    if (OF_ALL_LAYERS.includes(path)) return undefined;
+    if (OF_THE_PROGRAM.includes(path)) return "a file of the whole program imports nothing";
     if (OF_THE_PROGRAM.includes(target) && (layer === "daemon" || layer === "tools")) return undefined;
     if (!isLayer(layer) || !isLayer(toLayer) || !MAY_IMPORT[layer].includes(toLayer)) return `${layer} may not import ${toLayer}`;
     if (layer === "adapters" && toLayer === "adapters" && folder !== toFolder && toFolder !== SHARED_ADAPTER)

@@ -3,7 +3,10 @@
 
 import { type ChosenBudgets, DEFAULT_BUDGETS, parseBudgets } from "./modules/module-budgets.ts";
 import { err, ok, type Result } from "./result.ts";
+import { nearestWord } from "./text/nearest-word.ts";
+import { type JsonText, parseStrictJson, type TextPosition } from "./text/strict-json.ts";
 
+export const DEFAULT_STATUS_FOLDER = "/var/log/azure-proxy-agent";
 export const DEFAULT_PIN_FOLDER = "/sys/fs/bpf/azure-proxy-agent";
 
 export const LOG_LEVELS = ["Error", "Warn", "Info", "Debug", "Trace"] as const;
@@ -53,14 +56,21 @@ export interface Config {
   readonly pinFolder: string;
 }
 
-export interface ConfigError {
-  readonly key: string;
-  readonly found: string;
-  readonly want: string;
-}
+export type ConfigError =
+  /** Not JSON, or JSON that has a member twice; found and wanted in words. */
+  | { readonly kind: "not-json"; readonly message: string; readonly position: TextPosition | undefined }
+  | {
+      readonly kind: "bad-value";
+      /** Empty: the whole text. */
+      readonly key: string;
+      readonly found: string;
+      readonly want: string;
+      /** Of the value, or of what it is missing from. */
+      readonly position: TextPosition;
+    };
 
-/** Keys of the reference's file that have no effect here, so that its shipped file is taken without warnings. */
-const ACCEPTED_WITHOUT_EFFECT = ["hostGAPluginSupport", "enableHttpProxyTrace", "canonicalRequestMode"];
+/** Keys of the reference's file that have no effect here, so that its shipped file is taken without warnings, and the key of editors. */
+const ACCEPTED_WITHOUT_EFFECT = ["hostGAPluginSupport", "enableHttpProxyTrace", "canonicalRequestMode", "$schema"];
 
 const KNOWN = [
   "logFolder",
@@ -91,35 +101,40 @@ const KNOWN = [
   "pinFolder",
 ];
 
+/** A key that is kept out of the config and reported to the operator. */
+export interface UnknownKey {
+  readonly key: string;
+  /** The known key that may have been meant. */
+  readonly nearest: string | undefined;
+  readonly position: TextPosition;
+}
+
 export interface ParsedConfig {
   readonly config: Config;
-  /** Unknown keys: kept out of the config and reported to the operator. */
-  readonly unknownKeys: readonly string[];
+  /** Kept out of the config and reported to the operator. No error: the reference ignores them, and a config that it takes must work here. */
+  readonly unknownKeys: readonly UnknownKey[];
 }
 
 /**
  * Reads the text of a config file.
+ * @param input - bytes of the file, or its text
  * @param environment - for `%NAME%` in the folder keys; an unset name stays as its bare name
  */
-export function parseConfig(text: string, environment: Readonly<Record<string, string | undefined>>): Result<ParsedConfig, ConfigError> {
-  let json: unknown;
-  try {
-    json = JSON.parse(text.startsWith("\ufeff") ? text.slice(1) : text);
-  } catch (error) {
-    return err({
-      key: "",
-      found: `text that is not JSON (${error instanceof Error ? error.message : "unreadable"})`,
-      want: "a JSON object",
-    });
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json))
-    return err({ key: "", found: describe(json), want: "a JSON object" });
-  const reader = new KeyReader(json as Readonly<Record<string, unknown>>, environment);
+export function parseConfig(
+  input: Uint8Array | string,
+  environment: Readonly<Record<string, string | undefined>>,
+): Result<ParsedConfig, ConfigError> {
+  const text = parseStrictJson(input);
+  if (!text.ok) return err({ kind: "not-json", ...text.error });
+  const json = text.value.value;
+  const reader = new KeyReader(text.value, environment);
+  if (typeof json !== "object" || json === null || Array.isArray(json)) reader.refuse("", json, "a JSON object");
+  if (reader.error !== undefined) return err(reader.error);
   const config: Config = {
     logFolder: reader.folder("logFolder", { emptyAllowed: true }),
     eventFolder: reader.folder("eventFolder", { emptyAllowed: true }),
     latchKeyFolder: reader.folder("latchKeyFolder"),
-    statusFolder: reader.folder("statusFolder", { fallback: "/var/log/azure-proxy-agent" }),
+    statusFolder: reader.folder("statusFolder", { fallback: DEFAULT_STATUS_FOLDER }),
     monitorIntervalSeconds: reader.seconds("monitorIntervalInSeconds"),
     pollKeyStatusIntervalSeconds: reader.seconds("pollKeyStatusIntervalInSeconds"),
     ebpfProgramName: reader.fileName("ebpfProgramName"),
@@ -146,12 +161,30 @@ export function parseConfig(text: string, environment: Readonly<Record<string, s
   if (config.auditTotalMiB < config.auditSegmentMiB * 2)
     reader.refuse("auditTotalMiB", config.auditTotalMiB, `at least twice auditSegmentMiB, which is ${config.auditSegmentMiB}`);
   if (reader.error !== undefined) return err(reader.error);
-  const unknownKeys = Object.keys(json).filter((key) => !KNOWN.includes(key) && !ACCEPTED_WITHOUT_EFFECT.includes(key));
+  const unknownKeys = reader
+    .keys()
+    .filter((key) => !KNOWN.includes(key) && !ACCEPTED_WITHOUT_EFFECT.includes(key))
+    .map((key): UnknownKey => ({ key, nearest: nearestWord(key, KNOWN), position: text.value.positionOf(pointerOf(key)) }));
   return ok({ config, unknownKeys });
 }
 
+/** One line, for people. */
 export function renderConfigError(path: string, error: ConfigError): string {
-  return `cannot use config "${path}"${error.key === "" ? "" : `: key "${error.key}"`}: found ${error.found}, want ${error.want}`;
+  const { line, column } = error.position ?? {};
+  const place = line === undefined ? "" : `line ${line}, column ${column}: `;
+  const what = error.kind === "not-json" ? error.message : `found ${error.found}, want ${error.want}`;
+  const key = error.kind === "not-json" || error.key === "" ? "" : `key "${error.key}": `;
+  return `cannot use config "${path}": ${place}${key}${what}`;
+}
+
+/** One line, for people. */
+export function renderUnknownKey(path: string, { key, nearest, position }: UnknownKey): string {
+  const meant = nearest === undefined ? "" : `; did you mean "${nearest}"?`;
+  return `config "${path}": line ${position.line}, column ${position.column}: unknown key ${describe(key)} has no effect${meant}`;
+}
+
+function pointerOf(key: string): string {
+  return `/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
 }
 
 function describe(value: unknown): string {
@@ -162,13 +195,19 @@ function describe(value: unknown): string {
 }
 
 class KeyReader {
+  readonly #text: JsonText;
   readonly #json: Readonly<Record<string, unknown>>;
   readonly #environment: Readonly<Record<string, string | undefined>>;
   error: ConfigError | undefined;
 
-  constructor(json: Readonly<Record<string, unknown>>, environment: Readonly<Record<string, string | undefined>>) {
-    this.#json = json;
+  constructor(text: JsonText, environment: Readonly<Record<string, string | undefined>>) {
+    this.#text = text;
+    this.#json = Object(text.value);
     this.#environment = environment;
+  }
+
+  keys(): readonly string[] {
+    return Object.keys(this.#json);
   }
 
   folder(key: string, options: { readonly emptyAllowed?: boolean; readonly fallback?: string } = {}): string {
@@ -255,7 +294,9 @@ class KeyReader {
   }
 
   #fail<Value>(key: string, found: unknown, want: string, stand: Value): Value {
-    this.error ??= { key, found: describe(found), want };
+    // A member of an object value is named with a dot.
+    const position = this.#text.positionOf(key === "" ? "" : key.split(".").map(pointerOf).join(""));
+    this.error ??= { kind: "bad-value", key, found: describe(found), want, position };
     return stand;
   }
 }

@@ -1,12 +1,10 @@
 // Runs the daemon: config, log, agent, signals. Ends the process with the exit code that says why.
 
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { releaseIdleMemory } from "../adapters/native/idle-memory.ts";
-import { findConfig } from "../adapters/storage/find-config.ts";
-import { type Config, parseConfig, renderConfigError } from "../core/config.ts";
+import { readConfigFile } from "../adapters/storage/config-file.ts";
 import { err, type Result } from "../core/result.ts";
-import { describeDefect, describeError } from "../core/thrown.ts";
+import { describeDefect } from "../core/thrown.ts";
 import { EXIT } from "../exit-code.ts";
 import { type RunningAgent, startAgent } from "./agent.ts";
 import { whenEnterIsPressed } from "./console.ts";
@@ -24,21 +22,29 @@ const SETTLED_MS = 1_500;
 
 /** @param isConsole - also ends when Enter is pressed or standard input ends */
 export async function run(version: string, configPath: string | undefined, isConsole: boolean): Promise<void> {
-  const path = configPath ?? findConfig();
-  const loaded = loadConfig(path);
-  if (loaded === undefined) {
+  const read = readConfigFile(configPath);
+  if (!read.ok) {
+    process.stderr.write(`azure-proxy-agent: ${read.error.message}\n`);
     // A connection that waits in a kept socket would have us started again at once, and again.
     if (process.env.LISTEN_FDS !== undefined) await Bun.sleep(WAITED_FOR_MS);
     return fail(EXIT.config);
   }
+  const { config, path, unknownKeys } = read.value;
   // Files that are made without an explicit mode are not readable by others.
   process.umask(0o027);
-  const logs = openLogs(loaded.config, process.geteuid?.() ?? 0, process.env.JOURNAL_STREAM !== undefined, () => new Date());
+  const logs = openLogs(config, process.geteuid?.() ?? 0, process.env.JOURNAL_STREAM !== undefined, () => new Date());
   const { log } = logs;
   // Also where there are no files: the signal's own effect would be the end of the process.
   process.on("SIGHUP", logs.reopen);
   log.info("agent-starting", { version, config: path, pid: process.pid });
-  for (const key of loaded.unknownKeys) log.warn("config-key-unknown", { key, config: path });
+  for (const { key, nearest, position } of unknownKeys)
+    log.warn("config-key-unknown", {
+      key,
+      config: path,
+      line: position.line,
+      column: position.column,
+      ...(nearest === undefined ? {} : { nearest }),
+    });
 
   // A bug in one request must not end the others; it is logged and the process stays up.
   process.on("uncaughtException", (error) =>
@@ -66,7 +72,7 @@ export async function run(version: string, configPath: string | undefined, isCon
   };
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));
-  started = await startAgent(loaded.config, {
+  started = await startAgent(config, {
     version,
     executablePath: process.execPath,
     compileCommand: ownCommand(COMPILE_ITEM_COMMAND),
@@ -78,8 +84,8 @@ export async function run(version: string, configPath: string | undefined, isCon
   }).catch((error: unknown) => err({ kind: "defect" as const, message: describeDefect(error) }));
   if (!started.ok) {
     // Failing closed is right, but the operator must know.
-    if (started.error.kind !== "held" && isRedirectLeft(loaded.config.pinFolder))
-      log.error("redirect-without-agent", { pinFolder: loaded.config.pinFolder, message: WITHOUT_AGENT });
+    if (started.error.kind !== "held" && isRedirectLeft(config.pinFolder))
+      log.error("redirect-without-agent", { pinFolder: config.pinFolder, message: WITHOUT_AGENT });
     return end(logs, EXIT_FOR[started.error.kind], started.error.message);
   }
 
@@ -95,20 +101,6 @@ async function stopAgent(agent: RunningAgent, signal: string, { log, flush }: Lo
   log.info("agent-stopped", { signal });
   await flush();
   process.exit(EXIT.ok);
-}
-
-function loadConfig(path: string): { readonly config: Config; readonly unknownKeys: readonly string[] } | undefined {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    process.stderr.write(`azure-proxy-agent: cannot read config "${path}": ${describeError(error)}\n`);
-    return undefined;
-  }
-  const parsed = parseConfig(text, process.env);
-  if (parsed.ok) return parsed.value;
-  process.stderr.write(`azure-proxy-agent: ${renderConfigError(path, parsed.error)}\n`);
-  return undefined;
 }
 
 async function end({ log, flush }: Logs, code: number, message: string): Promise<void> {

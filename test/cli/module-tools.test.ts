@@ -212,9 +212,9 @@ describe("module add", () => {
   test("refuses what is too large, unreadable, or has another hash", async () => {
     folder.write("large.wasm", new Uint8Array(16 * 1024 * 1024 + 1));
     folder.write("large-settings", new Uint8Array(1024 * 1024 + 1));
-    await expectRefused(() => folder.module("add", "large.wasm", "--name", "x"), "found more than 16777216 bytes", 2);
-    await expectRefused(() => folder.module("add", "missing.wasm", "--name", "x"), "no such file", 2);
-    await expectRefused(() => folder.module("add", "sample.wasm", "--name", "x", "--settings", "large-settings"), "1048576", 2);
+    await expectRefused(() => folder.module("add", "large.wasm", "--name", "x"), "found more than 16777216 bytes", 66);
+    await expectRefused(() => folder.module("add", "missing.wasm", "--name", "x"), "no such file", 66);
+    await expectRefused(() => folder.module("add", "sample.wasm", "--name", "x", "--settings", "large-settings"), "1048576", 66);
     await expectRefused(
       () => folder.module("add", "sample.wasm", "--name", "x", "--sha256", "0".repeat(64)),
       `it has the hash ${sha256(sample)}`,
@@ -253,8 +253,8 @@ describe("module add", () => {
   test("T-121: does not touch a store that others may write to", async () => {
     await expectOk(folder.module("add", "sample.wasm", "--name", "a"));
     chmodSync(folder.store, 0o777);
-    await expectRefused(() => folder.module("add", "other.wasm", "--name", "b"), "want one that only the owner may write to", 2);
-    await expectRefused(() => folder.module("list"), "want one that only the owner may write to", 2);
+    await expectRefused(() => folder.module("add", "other.wasm", "--name", "b"), "want one that only the owner may write to", 66);
+    await expectRefused(() => folder.module("list"), "want one that only the owner may write to", 66);
   });
 
   test("T-121: inspect finds a changed artefact", async () => {
@@ -449,7 +449,7 @@ describe("module test, run and bench without root", () => {
   test("test tells line and column of a case that is none", async () => {
     folder.write("bad.json", '{ "cases": [\n { "name": "x", "request": "GET /x", "caller": "userName=a", "expects": "allow" } ] }');
     const { code, err } = await runCommand(["module", "test", "sample.wasm", "--cases", "bad.json"], { cwd: folder.path });
-    expect(code).toBe(2);
+    expect(code).toBe(66);
     expect(err.replaceAll("\n", " ")).toContain('line 2, column 2: found unknown member "expects"');
   });
 
@@ -507,7 +507,7 @@ describe("module test, run and bench without root", () => {
     async () => {
       await expectOk(folder.module("add", "sample.wasm", "--name", "a"));
       const { code, err } = await runCommand(["module", "list", "--config", "config.json"], { cwd: folder.path });
-      expect(code).toBe(2);
+      expect(code).toBe(66);
       expect(err).toContain("cannot use modules");
     },
   );

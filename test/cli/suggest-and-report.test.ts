@@ -104,7 +104,7 @@ describe("policy suggest", () => {
     [["--endpoint", "imdss"], 64],
     [["--min-count", "0"], 64],
     [["--min-count", "1e3"], 64],
-    [["--default", "Deny"], 64],
+    [["--default", "Denied"], 64],
     [["--default"], 64],
     [["--unknown"], 64],
     [["-o", ""], 64],

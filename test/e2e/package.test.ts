@@ -169,6 +169,20 @@ describe.skipIf(missing !== undefined)("the package", () => {
     await isServed();
   }, 60_000);
 
+  test("brings completions, schemas and the man page to where they are looked for, and a shell completes", async () => {
+    const usrShare = [
+      "bash-completion/completions/azure-proxy-agent",
+      "zsh/vendor-completions/_azure-proxy-agent",
+      "azure-proxy-agent/proxy-agent.schema.json",
+      "azure-proxy-agent/rules.schema.json",
+      "man/man8/azure-proxy-agent.8.gz",
+    ].map((path) => `/usr/share/${path}`);
+    const modes = await inside("stat", "-c", "%a %U %n", ...usrShare);
+    expect(modes.stdout.split("\n")).toEqual(usrShare.map((path) => `644 root ${path}`));
+    const words = 'COMP_WORDS=(azure-proxy-agent mod); COMP_CWORD=1; _azure_proxy_agent; echo "$COMPREPLY"';
+    expect((await inside("bash", "-c", `. ${usrShare[0]}; ${words}`)).stdout).toBe("module");
+  });
+
   test("its own tests pass", async () => {
     const prepared = await inside(
       "sh",

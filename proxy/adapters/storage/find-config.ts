@@ -1,4 +1,4 @@
-// Finds the config when the command line names none.
+// Finds the config when the command line names none: for all that read it, and for `--status`, which reads one key of it.
 
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";

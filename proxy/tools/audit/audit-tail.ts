@@ -1,19 +1,22 @@
 // `azure-proxy-agent audit tail`: the last decisions of the trail, and with --follow those that come.
 
 import { EXIT } from "../../exit-code.ts";
+import type { Given } from "../command-line/spec.ts";
+import { fail, tell } from "../output.ts";
 import { readOn, type TrailPlace } from "./follow-trail.ts";
-import { type AuditOptions, failAudit, readNumber, refuseAuditUsage } from "./options.ts";
 import { walkTrail } from "./read-trail.ts";
 import { renderRecordLine } from "./render-record.ts";
+import type { TAIL } from "./table.ts";
+import { findTrailFolder } from "./trail-folder.ts";
 
 const DEFAULT_LINES = 20;
-const MAX_LINES = 100_000;
 const FOLLOW_MS = 500;
 
-export async function auditTail({ folder, values }: AuditOptions): Promise<number> {
-  const asked = values.get("-n")?.at(-1);
-  const wanted = asked === undefined ? DEFAULT_LINES : readNumber(asked);
-  if (wanted === undefined || wanted > MAX_LINES) return refuseAuditUsage(`-n wants a whole number up to ${MAX_LINES}`);
+export async function auditTail({ options }: Given<typeof TAIL.options>): Promise<number> {
+  const wanted = options.lines ?? DEFAULT_LINES;
+  const trail = findTrailFolder(options);
+  if (!trail.ok) return tell(trail.error);
+  const folder = trail.value;
   let lines: string[] = [];
   let place: TrailPlace = { segment: 1, offset: 0 };
   let damaged = 0;
@@ -26,11 +29,11 @@ export async function auditTail({ folder, values }: AuditOptions): Promise<numbe
     },
     damage: () => damaged++,
   });
-  if (!walked.ok) return failAudit(`cannot read the trail: ${walked.error}`);
+  if (!walked.ok) return fail("noInput", `cannot read the trail: ${walked.error}`);
   const shown = wanted === 0 ? [] : lines.slice(-wanted);
   process.stdout.write(shown.map((line) => `${line}\n`).join(""));
   if (damaged > 0) process.stderr.write("azure-proxy-agent: the trail is not whole; see audit verify\n");
-  if (!values.has("--follow") && !values.has("-f")) return damaged > 0 ? EXIT.failed : EXIT.ok;
+  if (!options.follow) return damaged > 0 ? EXIT.no : EXIT.ok;
   await follow(folder, place);
   return EXIT.ok;
 }

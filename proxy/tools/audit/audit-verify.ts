@@ -6,9 +6,13 @@ import { err, ok, type Result } from "../../core/result.ts";
 import { escapeForTerminal } from "../../core/text/terminal-text.ts";
 import type { TrailRecord } from "../../core/trail/trail-record.ts";
 import { EXIT } from "../../exit-code.ts";
+import type { Given } from "../command-line/spec.ts";
+import { refuseUsage } from "../command-line/usage-error.ts";
 import { readLines } from "../input.ts";
-import { type AuditOptions, failAudit, refuseAuditUsage } from "./options.ts";
+import { fail, tell } from "../output.ts";
 import { type TrailExtent, walkTrail } from "./read-trail.ts";
+import { VERIFY } from "./table.ts";
+import { findTrailFolder } from "./trail-folder.ts";
 
 /** A hash that somebody noted; with the number of its record, if they noted that, too. */
 interface Anchor {
@@ -32,20 +36,24 @@ const MAX_LISTED = 20;
 const TRIES = 4;
 const RETRY_MS = 150;
 
-export async function auditVerify({ folder, values }: AuditOptions): Promise<number> {
-  const anchors = readAnchors(values.get("--anchor") ?? [], values.get("--journal") ?? []);
-  if (!anchors.ok) return anchors.error.kind === "usage" ? refuseAuditUsage(anchors.error.message) : failAudit(anchors.error.message);
+export async function auditVerify({ options }: Given<typeof VERIFY.options>): Promise<number> {
+  const anchors = readAnchors(options.anchor, options.journal);
+  if (!anchors.ok) {
+    const { kind, message } = anchors.error;
+    return kind === "usage" ? refuseUsage(VERIFY.name, message) : fail("noInput", message);
+  }
+  const trail = findTrailFolder(options);
+  if (!trail.ok) return tell(trail.error);
+  const folder = trail.value;
   let found = verify(folder, anchors.value);
   for (let tries = 1; tries < TRIES && found.ok && found.value.damages.some(({ kind }) => kind === "torn"); tries++) {
     await Bun.sleep(RETRY_MS);
     found = verify(folder, anchors.value);
   }
-  if (!found.ok) return failAudit(`cannot verify: ${found.error}`);
+  if (!found.ok) return fail("noInput", `cannot verify: ${found.error}`);
   const whole = found.value.damages.length === 0 && found.value.anchorTrouble.length === 0;
-  process.stdout.write(
-    values.has("--json") ? `${JSON.stringify({ whole, ...found.value }, null, 2)}\n` : render(folder, found.value, whole),
-  );
-  return whole ? EXIT.ok : EXIT.failed;
+  process.stdout.write(options.json ? `${JSON.stringify({ whole, ...found.value }, null, 2)}\n` : render(folder, found.value, whole));
+  return whole ? EXIT.ok : EXIT.no;
 }
 
 function verify(folder: string, anchors: readonly Anchor[]): Result<Found, string> {

@@ -4,10 +4,10 @@ import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { findCgroupRoot } from "../../adapters/ebpf/cgroup.ts";
 import { Libbpf } from "../../adapters/ebpf/libbpf.ts";
-import { DEFAULT_CONFIG_PATH } from "../../adapters/storage/find-config.ts";
+import { type LoadedConfig, readConfigFile } from "../../adapters/storage/config-file.ts";
 import { readRuleFile } from "../../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME } from "../../adapters/storage/status-file.ts";
-import { type Config, parseConfig, renderConfigError } from "../../core/config.ts";
+import { type Config, renderUnknownKey } from "../../core/config.ts";
 import { SECRET, TRUSTED } from "../../core/file-trust.ts";
 import { ENDPOINT_FACTS, ENDPOINTS } from "../../core/request/endpoint.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../../core/request/listener-address.ts";
@@ -15,8 +15,8 @@ import { parseLocalRules } from "../../core/rules/local-rules.ts";
 import { escapeForTerminal } from "../../core/text/terminal-text.ts";
 import { EXIT } from "../../exit-code.ts";
 import { VERSION } from "../../version.ts";
-import { parseOptions } from "../options.ts";
-import { printJson, printLines, refuseUsage } from "../output.ts";
+import type { Given } from "../command-line/spec.ts";
+import { printJson, printLines } from "../output.ts";
 import { readListenerOwner } from "../status/listener-owner.ts";
 import { ask, askHealth } from "./ask-system.ts";
 import { readAttachedPrograms } from "./attached-programs.ts";
@@ -27,59 +27,39 @@ import { checkPrograms } from "./check-programs.ts";
 import { checkStatus } from "./check-status.ts";
 import { hashFile, lookAt, lookInto, readSmallText } from "./file-facts.ts";
 import { broken, doubtful, type Finding, fine, renderFindings, worstOf } from "./finding.ts";
-
-const USAGE = `azure-proxy-agent doctor [--json] [--config FILE]
-
-Looks at kernel, cgroup, programs, listener, files, packet filters, routes, status and clock. Changes nothing; takes less than a second.
-Run it as root.
-
-  --json         for programs: { "version", "health", "findings": [{ "check", "health", "found", "advice" }] }
-  --config FILE  the daemon's config (default ${DEFAULT_CONFIG_PATH})
-
-Exit codes: 0 nothing failed, 1 at least one FAIL, 64 usage
-`;
+import type { DOCTOR } from "./table.ts";
 
 const MAX_KEY_FILES = 64;
 const RULE_FILES = ["IMDS_Rules.json", "WireServer_Rules.json"];
 const BPF_FS_MAGIC = "bpf";
 
-export async function doctor(argv: readonly string[]): Promise<number> {
-  if (argv.includes("--help") || argv.includes("-h")) {
-    process.stdout.write(USAGE);
-    return EXIT.ok;
-  }
-  const options = parseOptions(argv, { values: ["--config"], flags: ["--json"], operands: [0, 0] });
-  if (!options.ok) return refuseUsage(options.error, USAGE);
-  const findings = await examine(options.value.value("--config") ?? DEFAULT_CONFIG_PATH);
-  if (options.value.has("--json")) printJson({ version: VERSION, health: worstOf(findings), findings });
+export async function doctor({ options }: Given<typeof DOCTOR.options>): Promise<number> {
+  const findings = await examine(options.config);
+  if (options.json) printJson({ version: VERSION, health: worstOf(findings), findings });
   else printLines(renderFindings(findings).map(escapeForTerminal));
-  return worstOf(findings) === "fail" ? EXIT.failed : EXIT.ok;
+  return worstOf(findings) === "fail" ? EXIT.no : EXIT.ok;
 }
 
-async function examine(configPath: string): Promise<readonly Finding[]> {
-  const { finding, config } = readConfig(configPath);
+async function examine(named: string | undefined): Promise<readonly Finding[]> {
+  const { finding, loaded } = checkConfig(named);
   const [kernel, network] = await Promise.all([examineKernel(), examineNetwork()]);
-  if (config === undefined) return [...kernel, finding, ...network];
-  return [...kernel, finding, ...examinePrograms(config), ...network, ...examineFiles(config, configPath), ...examineStatus(config)];
+  if (loaded === undefined) return [...kernel, finding, ...network];
+  const { config, path } = loaded;
+  return [...kernel, finding, ...examinePrograms(config), ...network, ...examineFiles(config, path), ...examineStatus(config)];
 }
 
-function readConfig(path: string): { readonly finding: Finding; readonly config: Config | undefined } {
-  const text = readSmallText(path);
-  if (text === undefined)
-    return {
-      finding: broken("config", `cannot read ${path}`, "install the package again, or name another file with --config"),
-      config: undefined,
-    };
-  const parsed = parseConfig(text, process.env);
-  if (!parsed.ok)
-    return { finding: broken("config", renderConfigError(path, parsed.error), "mend the file, then restart the agent"), config: undefined };
-  const { unknownKeys, config } = parsed.value;
-  if (unknownKeys.length === 0) return { finding: fine("config", path), config };
-  const names = unknownKeys.join(", ");
-  return {
-    finding: doubtful("config", `${path}: keys without effect: ${names}`, "a typing mistake? docs/operations.md lists the keys"),
-    config,
-  };
+function checkConfig(named: string | undefined): { readonly finding: Finding; readonly loaded: LoadedConfig | undefined } {
+  const loaded = readConfigFile(named);
+  if (!loaded.ok) {
+    const { kind, message } = loaded.error;
+    const advice =
+      kind === "unusable" ? "mend the file, then restart the agent" : "install the package again, or name another file with --config";
+    return { finding: broken("config", message, advice), loaded: undefined };
+  }
+  const { unknownKeys, path } = loaded.value;
+  if (unknownKeys.length === 0) return { finding: fine("config", path), loaded: loaded.value };
+  const found = unknownKeys.map((key) => renderUnknownKey(path, key)).join("; ");
+  return { finding: doubtful("config", found, "a typing mistake? docs/operations.md lists the keys"), loaded: loaded.value };
 }
 
 async function examineKernel(): Promise<readonly Finding[]> {

@@ -18,69 +18,27 @@ import {
 } from "../../core/modules/module-index.ts";
 import { memoryOfModule } from "../../core/modules/module-memory.ts";
 import { checkModuleSignature, type VerifiedSignature } from "../../core/modules/module-signature.ts";
-import { ENDPOINTS, type Endpoint, parseEndpoint } from "../../core/request/endpoint.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import { count, quote } from "../../core/text/text-layout.ts";
 import type { PreparedComponent } from "../../core/wasm/component-plan.ts";
 import type { ComponentFacts } from "../../core/wasm/describe-component.ts";
+import { EXIT } from "../../exit-code.ts";
 import { readBoundedFile } from "../bounded-file.ts";
-import { type ModuleConfig, readModuleConfig } from "../config-file.ts";
-import { type Options, parseOptions } from "../options.ts";
-import { failed, fromStore, misused, printJson, printLines, refused, refuseUsage, TOOL_EXIT, type Tool, tell, warn } from "../output.ts";
+import type { Given, OptionValues } from "../command-line/spec.ts";
+import { failed, fromStore, misused, printJson, printLines, refused, type Tool, tell, warn } from "../output.ts";
 import { name } from "../policy/input.ts";
 import { type CaseTarget, readCaseFile, runModuleCases } from "./cases.ts";
 import { confirmChange } from "./confirm.ts";
 import { checkRoom, compilePrepared, NO_SETTINGS, ownUserId, prepareBytes, readBudgets, readComponentFile, readSettings } from "./input.ts";
 import { type Place, placeModule } from "./module-changes.ts";
+import { type ModuleConfig, readModuleConfig } from "./module-config.ts";
 import { tryModuleSettings } from "./module-trial.ts";
 import { readPlace } from "./place.ts";
 import { countFailed, renderFailures } from "./render-module-tests.ts";
+import { ADD } from "./table.ts";
 
-export const ADD_USAGE = `azure-proxy-agent module add FILE --name NAME [OPTION]...
-
-Checks and meters the component in FILE, asks it whether it takes its settings, runs its cases and
-installs it. Nothing is written unless all of it goes well. A running agent takes it up without
-dropping a connection.
-
-  --name NAME         the operator's word for it: a-z, 0-9, -, at most 63
-  --settings FILE     what the module is configured with, in its own format; at most 1 MiB
-  --endpoint LIST     where it is asked: imds (default), wireserver, hostga, with commas
-  --header NAME       a request header that it may see; may be given several times
-  --before NAME       asked before that module; --first, --last (default)
-  --audit             its denies are recorded and not applied
-  --disabled          installed, but not asked yet
-  --fuel N            units of work for one call
-  --memory N          of each of its memories, such as 8m: bytes, k or m
-  --reason N          bytes of a reason
-  --cases FILE        cases that must hold (see "module test")
-  --signature FILE    a minisign signature over FILE by a trusted key
-  --sha256 HASH       refuse any other FILE
-  --pin               refuse other components under this name later on
-  --replace           take the place of the module of this name; what is not given stays as it was
-  --unsigned          with --replace: an unsigned component may follow a signed one
-  --dry-run           do everything but install it
-  --no-wait           do not wait for the running agent to take it up
-  --config FILE       the agent's config
-  --json              what was done, as JSON
-
-Exit codes: 0 installed, 1 the module is refused, or the running agent cannot use it, 2 it could not
-be done, 64 usage, 75 another command is changing modules, 78 bad config
-`;
-
-const VALUES = [
-  "--name",
-  "--settings",
-  "--endpoint",
-  "--before",
-  "--fuel",
-  "--memory",
-  "--reason",
-  "--cases",
-  "--signature",
-  "--sha256",
-  "--config",
-];
-const FLAGS = ["--first", "--last", "--audit", "--disabled", "--pin", "--replace", "--unsigned", "--dry-run", "--no-wait", "--json"];
+type AddOptions = OptionValues<typeof ADD.options>;
 
 /** What the command line says about the entry; undefined: it does not. */
 interface Wishes {
@@ -90,32 +48,29 @@ interface Wishes {
   readonly place: Place;
 }
 
-export async function moduleAdd(argv: readonly string[]): Promise<number> {
-  const parsed = parseOptions(argv, { values: VALUES, flags: FLAGS, lists: ["--header"], operands: [1, 1] });
-  if (!parsed.ok) return refuseUsage(parsed.error, ADD_USAGE);
-  const options = parsed.value;
+export async function moduleAdd({ options, operands: [path = ""] }: Given<typeof ADD.options>): Promise<number> {
   const wishes = readWishes(options);
-  if (!wishes.ok) return refuseUsage(wishes.error, ADD_USAGE);
-  const config = readModuleConfig(options);
+  if (!wishes.ok) return tell(misused(ADD.name, wishes.error).error);
+  const config = readModuleConfig(options.config);
   if (!config.ok) return tell(config.error);
-  const added = await add(options, wishes.value, config.value);
+  const added = await add(path, options, wishes.value, config.value);
   if (!added.ok) return tell(added.error);
-  return options.has("--dry-run") ? TOOL_EXIT.yes : confirmChange(options, config.value, added.value);
+  return options["dry-run"] ? EXIT.ok : confirmChange(options, config.value, added.value);
 }
 
 /** @returns the list with the module in it */
-async function add(options: Options, wishes: Wishes, config: ModuleConfig): Promise<Tool<readonly ModuleEntry[]>> {
+async function add(path: string, options: AddOptions, wishes: Wishes, config: ModuleConfig): Promise<Tool<readonly ModuleEntry[]>> {
   const index = readIndex(config, wishes.name);
   if (!index.ok) return index;
   const { old } = index.value;
   const chosen = readBudgets<ChosenBudgets>(options, old?.budgets ?? config.budgets);
-  if (!chosen.ok) return misused(chosen.error, ADD_USAGE);
-  const read = readCandidate(options, config, index.value, chosen.value);
+  if (!chosen.ok) return misused(ADD.name, chosen.error);
+  const read = readCandidate(path, options, config, index.value, chosen.value);
   if (!read.ok) return read;
   const candidate = read.value;
-  const { path, prepared } = candidate;
+  const { prepared } = candidate;
   const budgets = budgetsFor(chosen.value, prepared.plan.moduleCount);
-  if (!options.has("--disabled") && old?.enabled !== false) {
+  if (!options.disabled && old?.enabled !== false) {
     const room = checkRoom(config, index.value.entries, memoryOfModule(prepared, budgets), wishes.name);
     if (!room.ok) return room;
   }
@@ -158,12 +113,11 @@ interface Install {
   readonly headers: readonly string[];
 }
 
-function readCandidate(options: Options, config: ModuleConfig, index: Index, budgets: ChosenBudgets): Tool<Candidate> {
-  const path = options.operands[0] ?? "";
+function readCandidate(path: string, options: AddOptions, config: ModuleConfig, index: Index, budgets: ChosenBudgets): Tool<Candidate> {
   const bytes = readComponentFile(path);
   if (!bytes.ok) return bytes;
   const component = hashed(bytes.value);
-  const wanted = options.value("--sha256");
+  const wanted = options.sha256;
   if (wanted !== undefined && wanted !== component.sha256)
     return refused(`cannot add ${name(path)}: it has the hash ${component.sha256}, want ${wanted}`);
   // Before anything of it is read: a stranger's bytes need not be looked at.
@@ -177,13 +131,13 @@ function readCandidate(options: Options, config: ModuleConfig, index: Index, bud
   return ok({ path, component, signature: signature.value, ...read.value, artefact: hashed(encoded), index });
 }
 
-function entryOf(options: Options, wishes: Wishes, { candidate, settings, budgets, headers }: Install): ModuleEntry {
+function entryOf(options: AddOptions, wishes: Wishes, { candidate, settings, budgets, headers }: Install): ModuleEntry {
   const { component, artefact, signature, prepared } = candidate;
   const { old } = candidate.index;
   return {
     name: wishes.name,
-    enabled: options.has("--disabled") ? false : (old?.enabled ?? true),
-    audit: options.has("--audit") || old?.audit === true,
+    enabled: options.disabled ? false : (old?.enabled ?? true),
+    audit: options.audit || old?.audit === true,
     endpoints: wishes.endpoints ?? old?.endpoints ?? ["imds"],
     headers,
     budgets,
@@ -193,21 +147,21 @@ function entryOf(options: Options, wishes: Wishes, { candidate, settings, budget
     worldVersion: prepared.plan.worldVersion,
     signedBy: signature?.verified.keyId,
     signatureSha256: signature?.file.sha256,
-    pinned: options.has("--pin") || old?.pinned === true,
+    pinned: options.pin || old?.pinned === true,
   };
 }
 
 /** Changes the list, or with `--dry-run` only says what it would be. */
 function list(
-  options: Options,
+  options: AddOptions,
   wishes: Wishes,
   config: ModuleConfig,
   entry: ModuleEntry,
   { candidate, settings }: Install,
 ): Tool<readonly ModuleEntry[]> {
   const { component, artefact, signature, index } = candidate;
-  const placing = { place: wishes.place, replace: options.has("--replace"), giveUpSignature: options.has("--unsigned") };
-  if (options.has("--dry-run")) {
+  const placing = { place: wishes.place, replace: options.replace, giveUpSignature: options.unsigned };
+  if (options["dry-run"]) {
     const would = placeModule(index.entries, entry, placing);
     return would.ok ? would : refused(would.error);
   }
@@ -222,34 +176,16 @@ function list(
   return changed.ok ? changed : fromStore(changed.error);
 }
 
-function readWishes(options: Options): Result<Wishes, string> {
-  const moduleName = options.value("--name");
-  if (moduleName === undefined) return err("--name is needed");
+function readWishes(options: AddOptions): Result<Wishes, string> {
+  const { name: moduleName, endpoint: endpoints, sha256 } = options;
   if (!isModuleName(moduleName)) return err(`--name wants ${MODULE_NAME_WANTED}, found ${quote(moduleName)}`);
-  const endpoints = readEndpoints(options.value("--endpoint"));
-  if (!endpoints.ok) return endpoints;
-  const headers = options.list("--header").map((text) => text.toLowerCase());
+  const headers = options.header.map((text) => text.toLowerCase());
   const bad = headers.find((text) => !isModuleHeader(text));
   if (bad !== undefined) return err(`--header wants the name of a header, found ${quote(bad)}`);
   if (new Set(headers).size !== headers.length || headers.length > MAX_MODULE_HEADERS)
     return err(`--header wants each name once, at most ${MAX_MODULE_HEADERS}`);
-  const place = readPlace(options);
-  if (!place.ok) return place;
-  const hash = options.value("--sha256");
-  if (hash !== undefined && !isSha256(hash)) return err(`--sha256 wants 64 lower-case hex digits, found ${quote(hash)}`);
-  return ok({ name: moduleName, endpoints: endpoints.value, headers: headers.length === 0 ? undefined : headers, place: place.value });
-}
-
-function readEndpoints(text: string | undefined): Result<readonly Endpoint[] | undefined, string> {
-  if (text === undefined) return ok(undefined);
-  const endpoints: Endpoint[] = [];
-  for (const word of text.split(",")) {
-    const endpoint = parseEndpoint(word.trim());
-    if (endpoint === undefined || endpoints.includes(endpoint))
-      return err(`--endpoint wants some of ${ENDPOINTS.join(", ")}, found ${quote(text)}`);
-    endpoints.push(endpoint);
-  }
-  return ok(endpoints);
+  if (sha256 !== undefined && !isSha256(sha256)) return err(`--sha256 wants 64 lower-case hex digits, found ${quote(sha256)}`);
+  return ok({ name: moduleName, endpoints, headers: headers.length === 0 ? undefined : headers, place: readPlace(options) });
 }
 
 /** What is installed now, before the change. */
@@ -273,10 +209,10 @@ function readIndex(config: ModuleConfig, wanted: string): Tool<Index> {
   return ok({ entries: entries.value, old, signedAtSeconds: signature?.ok ? signedAtSeconds(signature.value) : undefined });
 }
 
-function checkSignature(options: Options, config: ModuleConfig, component: Uint8Array, path: string): Tool<Candidate["signature"]> {
-  const signaturePath = options.value("--signature");
+function checkSignature(options: AddOptions, config: ModuleConfig, component: Uint8Array, path: string): Tool<Candidate["signature"]> {
+  const signaturePath = options.signature;
   const file = signaturePath === undefined ? undefined : readBoundedFile(signaturePath, MAX_SIGNATURE_FILE_BYTES);
-  if (file?.ok === false) return failed(`cannot read signature ${name(signaturePath ?? "")}: ${file.error}`);
+  if (file?.ok === false) return failed("noInput", `cannot read signature ${name(signaturePath ?? "")}: ${file.error}`);
   const { keys, troubles } = readTrustedKeys(config.trustedKeysFolder, ownUserId());
   if (file !== undefined || config.requireSigned) for (const trouble of troubles) warn(trouble);
   const checked = checkModuleSignature(component, file?.value, keys, config.requireSigned);
@@ -284,16 +220,16 @@ function checkSignature(options: Options, config: ModuleConfig, component: Uint8
   return ok(file === undefined || checked.value === undefined ? undefined : { file: hashed(file.value), verified: checked.value });
 }
 
-function chooseSettings(options: Options, config: ModuleConfig, old: ModuleEntry | undefined): Tool<Uint8Array> {
-  const path = options.value("--settings");
-  if (path !== undefined || old === undefined || !options.has("--replace")) return readSettings(path);
+function chooseSettings(options: AddOptions, config: ModuleConfig, old: ModuleEntry | undefined): Tool<Uint8Array> {
+  const path = options.settings;
+  if (path !== undefined || old === undefined || !options.replace) return readSettings(path);
   const stored = readModuleObject(config.folder, ownUserId(), old.settingsSha256, MAX_SETTINGS_BYTES);
   return stored.ok ? stored : fromStore(stored.error);
 }
 
 /** @returns how many cases hold; undefined: there are none */
-function runCases(options: Options, target: CaseTarget): Tool<number | undefined> {
-  const path = options.value("--cases");
+function runCases(options: AddOptions, target: CaseTarget): Tool<number | undefined> {
+  const path = options.cases;
   if (path === undefined) return ok(undefined);
   const file = readCaseFile(path);
   if (!file.ok) return file;
@@ -319,14 +255,14 @@ function tellWarnings(entry: ModuleEntry, { index, signature }: Candidate): void
 }
 
 function tellDone(
-  options: Options,
+  options: AddOptions,
   { path, facts, component, index: { old } }: Candidate,
   entry: ModuleEntry,
   cases: number | undefined,
 ): void {
   const replaced = old !== undefined;
-  const dry = options.has("--dry-run");
-  if (options.has("--json")) {
+  const dry = options["dry-run"];
+  if (options.json) {
     printJson({ file: path, installed: !dry, replaced, module: entry, cases, facts });
     return;
   }
@@ -336,7 +272,7 @@ function tellDone(
     `  sha256     ${component.sha256}`,
     `  signed by  ${entry.signedBy ?? "nobody"}`,
     `  asked at   ${entry.endpoints.join(", ")}${entry.headers.length === 0 ? "" : `, with the headers ${entry.headers.join(", ")}`}`,
-    `  settings   ${options.value("--settings") === undefined && entry.settingsSha256 === hashOf(NO_SETTINGS) ? "none" : "taken by the module"}`,
+    `  settings   ${options.settings === undefined && entry.settingsSha256 === hashOf(NO_SETTINGS) ? "none" : "taken by the module"}`,
     `  cases      ${cases === undefined ? "none were given" : `${count(cases, "case")} hold`}`,
   ]);
 }

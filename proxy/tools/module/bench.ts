@@ -3,29 +3,18 @@
 import type { PolicyQuestion } from "../../core/modules/policy-question.ts";
 import { ok } from "../../core/result.ts";
 import { count, quote, wrap } from "../../core/text/text-layout.ts";
-import { type Options, parseOptions } from "../options.ts";
-import { failed, misused, printJson, printLines, refused, refuseUsage, TOOL_EXIT, type Tool, tell } from "../output.ts";
+import { EXIT } from "../../exit-code.ts";
+import type { Given, OptionValues } from "../command-line/spec.ts";
+import { failed, misused, printJson, printLines, refused, type Tool, tell } from "../output.ts";
+import { name } from "../policy/input.ts";
 import { readCaseFile, readCaseSettings } from "./cases.ts";
-import { defaultCasesPath, onlyNamed, readUsableModule, USABLE_VALUES } from "./input.ts";
+import { defaultCasesPath, onlyNamed, readUsableModule } from "./input.ts";
 import { TriedModule } from "./module-trial.ts";
 import { percentile } from "./module-trials.ts";
-import { QUESTION_LISTS, QUESTION_TEXT, QUESTION_VALUES, readQuestion } from "./question.ts";
+import { readQuestion } from "./question.ts";
+import { BENCH } from "./table.ts";
 
-export const BENCH_USAGE = `azure-proxy-agent module bench FILE|NAME [--cases FILE | --request TEXT --caller WHO] [OPTION]...
-
-Asks the module the same questions over and over and says what a call costs: fuel, and time with all
-that goes with a call in the agent. The questions are those of the cases, in turn, or the one given.
-
-  --cases FILE      default: cases.json beside FILE; settings of single cases are not looked at
-${QUESTION_TEXT}  --settings FILE   where the cases do not say; an installed module has its own
-  --calls N         1 to 1000000 (default 20000), after a tenth as many to become warm
-  --fuel N, --memory N, --reason N   budgets, as in "module add"
-  --config FILE     the agent's config
-  --json            as JSON
-
-Ends after 20 seconds with what it has by then. Exit codes: 0 measured, 1 the component is refused,
-2 it could not be asked, 64 usage, 78 bad config
-`;
+type BenchOptions = OptionValues<typeof BENCH.options>;
 
 const DEFAULT_CALLS = 20_000;
 const MAX_MS = 20_000;
@@ -44,23 +33,12 @@ interface Costs {
   readonly memoryBytes: number;
 }
 
-export async function moduleBench(argv: readonly string[]): Promise<number> {
-  const options = parseOptions(argv, {
-    values: [...USABLE_VALUES, ...QUESTION_VALUES, "--cases", "--calls"],
-    lists: QUESTION_LISTS,
-    flags: ["--json"],
-    operands: [1, 1],
-  });
-  if (!options.ok) return refuseUsage(options.error, BENCH_USAGE);
-  const calls = Number(options.value.value("--calls") ?? DEFAULT_CALLS);
-  if (!(Number.isInteger(calls) && calls >= 1 && calls <= 1_000_000)) return refuseUsage("--calls wants 1 to 1000000", BENCH_USAGE);
-  const operand = options.value.operands[0] ?? "";
-  const isOne = options.value.value("--request") !== undefined;
-  if (isOne && options.value.value("--cases") !== undefined) return refuseUsage("--cases and --request exclude each other", BENCH_USAGE);
-  const asking = isOne ? readOne(options.value) : readFromCases(options.value, operand);
+export async function moduleBench({ options, operands: [operand = ""] }: Given<typeof BENCH.options>): Promise<number> {
+  const calls = options.calls ?? DEFAULT_CALLS;
+  const asking = options.request === undefined ? readFromCases(options, operand) : readOne(options);
   if (!asking.ok) return tell(asking.error);
   const beganMs = performance.now();
-  const module = await readUsableModule(operand, options.value);
+  const module = await readUsableModule(BENCH.name, operand, options);
   if (!module.ok) return tell(module.error);
   const { compiled, budgets, entry, componentSha256 } = module.value;
   const tried = new TriedModule(compiled, budgets, asking.value.settings ?? module.value.settings);
@@ -69,9 +47,9 @@ export async function moduleBench(argv: readonly string[]): Promise<number> {
   if (!first.ok) return tell(refused(`cannot ask ${quote(operand)}: ${first.error}`).error);
   const loadMs = performance.now() - beganMs;
   const costs = measure(tried, asked, calls);
-  if (options.value.has("--json")) printJson({ module: operand, sha256: componentSha256, ...costsJson(costs, loadMs), budgets });
+  if (options.json) printJson({ module: operand, sha256: componentSha256, ...costsJson(costs, loadMs), budgets });
   else printLines(render(operand, costs, loadMs, asked.length, budgets.fuel));
-  return TOOL_EXIT.yes;
+  return EXIT.ok;
 }
 
 function measure(tried: TriedModule, questions: readonly PolicyQuestion[], calls: number): Costs {
@@ -118,19 +96,20 @@ function costsJson({ fuel, microseconds, failures, memoryBytes }: Costs, loadMs:
   return { calls: microseconds.length, failures, microseconds: ranks(microseconds), fuel: ranks(fuel), loadMs, memoryBytes };
 }
 
-function readOne(options: Options): Tool<Asking> {
-  const asked = readQuestion(options);
-  if (asked.ok) return ok({ questions: [asked.value.question], settings: undefined });
-  return asked.error.usage ? misused(asked.error.message, BENCH_USAGE) : failed(asked.error.message);
+function readOne({ request, caller, ...options }: BenchOptions): Tool<Asking> {
+  if (request === undefined || caller === undefined) return misused(BENCH.name, "--request and --caller go together");
+  const asked = readQuestion(BENCH.name, { ...options, request, caller });
+  return asked.ok ? ok({ questions: [asked.value.question], settings: undefined }) : asked;
 }
 
-function readFromCases(options: Options, operand: string): Tool<Asking> {
-  const path = options.value("--cases") ?? defaultCasesPath(operand);
-  if (path === undefined) return misused("--cases, or --request and --caller, are needed", BENCH_USAGE);
+function readFromCases({ cases, caller }: BenchOptions, operand: string): Tool<Asking> {
+  if (caller !== undefined) return misused(BENCH.name, "--request and --caller go together");
+  const path = cases ?? defaultCasesPath(operand);
+  if (path === undefined) return misused(BENCH.name, "--cases, or --request and --caller, are needed");
   const file = readCaseFile(path);
   if (!file.ok) return file;
   const questions = file.value.cases.map(({ question }) => question);
-  if (questions.length === 0) return failed("found no cases");
+  if (questions.length === 0) return failed("noInput", `cannot bench with ${name(path)}: found no cases in it`);
   const settings = file.value.settings === undefined ? ok(undefined) : readCaseSettings(file.value.settings, path);
   return settings.ok ? ok({ questions, settings: settings.value }) : settings;
 }

@@ -19,11 +19,11 @@ export interface CaseTarget extends Pick<UsableModule, "compiled" | "budgets" | 
 
 export function readCaseFile(path: string): Tool<ModuleCaseFile> {
   const json = readJsonFile(path);
-  if (!json.ok) return failed(json.error);
+  if (!json.ok) return failed("noInput", json.error);
   const file = parseModuleCases(json.value.value);
   if (file.ok) return file;
   const { line, column } = json.value.positionOf(file.error.pointer);
-  return failed(`cannot use cases ${name(path)}: line ${line}, column ${column}: ${file.error.message}`);
+  return failed("noInput", `cannot use cases ${name(path)}: line ${line}, column ${column}: ${file.error.message}`);
 }
 
 /** Puts every case to the module. Settings count from the case, then from the file of cases, then those of the module. */

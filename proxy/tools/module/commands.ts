@@ -1,97 +1,34 @@
-// `azure-proxy-agent module TOOL`: adds, lists, changes and tries policy modules. Each tool loads only what it needs.
+// `azure-proxy-agent module …`: adds, lists, changes and tries policy modules. Each command loads only what it needs. Those that compile
+// a module of a stranger begin with an engine whose memory is bounded.
 
-import { listTools, runTool, type Tool, type Tools } from "../command-line.ts";
+import { type Commands, command } from "../command-line/command.ts";
+import { ADD, AUDIT, BENCH, COMPONENTIZE, DISABLE, ENABLE, INSPECT, LIST, NEW, ORDER, PIN, REMOVE, RUN, SETTINGS, TEST } from "./table.ts";
 
-const TOOLS: Tools = {
-  new: {
-    does: "make a folder with the beginnings of a module",
-    load: async () => {
-      const { moduleNew, NEW_USAGE } = await import("./new.ts");
-      return { run: moduleNew, usage: NEW_USAGE };
-    },
-  },
-  componentize: {
-    does: "wrap a core module as a component",
-    load: async () => {
-      const { moduleComponentize, COMPONENTIZE_USAGE } = await import("./componentize-command.ts");
-      return { run: moduleComponentize, usage: COMPONENTIZE_USAGE };
-    },
-  },
-  add: {
-    does: "check, meter, try and install a component, or replace one",
-    load: async () => {
-      const { moduleAdd, ADD_USAGE } = await import("./add.ts");
-      return { run: moduleAdd, usage: ADD_USAGE };
-    },
-  },
-  list: {
-    does: "list the installed modules in their order",
-    load: async () => {
-      const { moduleList, LIST_USAGE } = await import("./list.ts");
-      return { run: moduleList, usage: LIST_USAGE };
-    },
-  },
-  inspect: {
-    does: "say all about an installed module or a component file",
-    load: async () => {
-      const { moduleInspect, INSPECT_USAGE } = await import("./inspect.ts");
-      return { run: moduleInspect, usage: INSPECT_USAGE };
-    },
-  },
-  ...Object.fromEntries(
-    (
-      [
-        ["remove", "take modules out"],
-        ["enable", "ask modules again"],
-        ["disable", "keep modules, but do not ask them"],
-        ["pin", "refuse every other component under a module's name"],
-        ["audit", "record a module's denies without applying them, or apply them"],
-        ["order", "change when a module is asked"],
-        ["settings", "give a module other settings"],
-      ] as const
-    ).map(([word, does]): [string, Tool] => [
-      word,
-      {
-        does,
-        load: async () => {
-          const { MODULE_CHANGES } = await import("./change.ts");
-          return MODULE_CHANGES[word];
-        },
-      },
-    ]),
-  ),
-  test: {
-    does: "run cases: requests, callers and what the module must answer",
-    load: async () => {
-      const { moduleTest, TEST_USAGE } = await import("./test.ts");
-      return { run: moduleTest, usage: TEST_USAGE };
-    },
-  },
-  run: {
-    does: "ask a module about one request",
-    load: async () => {
-      const { moduleRun, RUN_USAGE } = await import("./run.ts");
-      return { run: moduleRun, usage: RUN_USAGE };
-    },
-  },
-  bench: {
-    does: "measure what a module's calls cost",
-    load: async () => {
-      const { moduleBench, BENCH_USAGE } = await import("./bench.ts");
-      return { run: moduleBench, usage: BENCH_USAGE };
-    },
-  },
-};
+async function changes() {
+  return (await import("./change.ts")).MODULE_CHANGES;
+}
 
-const USAGE = `azure-proxy-agent module TOOL [OPTION]... (TOOL --help says more)
-
-${listTools(TOOLS)}
-
-Tools that read or change what is installed need root. The others, and test, run, bench and inspect
-of a component file, need neither root nor the daemon.
-`;
-
-/** Runs the chosen tool and gives its exit code. */
-export function module(argv: readonly string[]): Promise<number> {
-  return runTool("module", TOOLS, USAGE, argv);
+/** @param ensureEngine - returns once the engine has its options, which may start the program again; ends it when that fails */
+export function moduleCommands(ensureEngine: () => Promise<void>): Commands {
+  async function withEngine<Code>(load: () => Promise<Code>): Promise<Code> {
+    await ensureEngine();
+    return load();
+  }
+  return {
+    new: command(NEW, async () => (await import("./new.ts")).moduleNew),
+    componentize: command(COMPONENTIZE, async () => (await import("./componentize-command.ts")).moduleComponentize),
+    add: command(ADD, () => withEngine(async () => (await import("./add.ts")).moduleAdd)),
+    list: command(LIST, async () => (await import("./list.ts")).moduleList),
+    inspect: command(INSPECT, async () => (await import("./inspect.ts")).moduleInspect),
+    remove: command(REMOVE, async () => (await changes()).remove),
+    enable: command(ENABLE, async () => (await changes()).enable),
+    disable: command(DISABLE, async () => (await changes()).disable),
+    pin: command(PIN, async () => (await changes()).pin),
+    audit: command(AUDIT, async () => (await changes()).audit),
+    order: command(ORDER, async () => (await changes()).order),
+    settings: command(SETTINGS, () => withEngine(async () => (await changes()).settings)),
+    test: command(TEST, () => withEngine(async () => (await import("./test.ts")).moduleTest)),
+    run: command(RUN, () => withEngine(async () => (await import("./run.ts")).moduleRun)),
+    bench: command(BENCH, () => withEngine(async () => (await import("./bench.ts")).moduleBench)),
+  };
 }

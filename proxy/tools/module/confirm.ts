@@ -8,11 +8,11 @@ import { renderModuleIndex } from "../../core/modules/module-index.ts";
 import { LISTENER_ADDRESS, LISTENER_PORT } from "../../core/request/listener-address.ts";
 import { isObject } from "../../core/text/json-text.ts";
 import { parseStrictJson } from "../../core/text/strict-json.ts";
+import { EXIT } from "../../exit-code.ts";
 import { readBoundedFile } from "../bounded-file.ts";
-import type { ModuleConfig } from "../config-file.ts";
-import type { Options } from "../options.ts";
-import { fail, printNotes, TOOL_EXIT, warn } from "../output.ts";
+import { fail, printNotes, warn } from "../output.ts";
 import { isListening } from "../status/ask-listener.ts";
+import type { ModuleConfig } from "./module-config.ts";
 
 const WAIT_MS = 5_000;
 const LOOK_AGAIN_MS = 50;
@@ -33,14 +33,18 @@ export interface ModulesInStatus {
  * @param entries - the list that the agent should come to
  * @returns the exit code of the whole command
  */
-export async function confirmChange(options: Options, { statusFolder }: ModuleConfig, entries: readonly ModuleEntry[]): Promise<number> {
-  if (options.has("--no-wait")) return TOOL_EXIT.yes;
+export async function confirmChange(
+  { "no-wait": noWait }: { readonly "no-wait": boolean },
+  { statusFolder }: ModuleConfig,
+  entries: readonly ModuleEntry[],
+): Promise<number> {
+  if (noWait) return EXIT.ok;
   const wanted = hashOf(Buffer.from(renderModuleIndex(entries)));
   const path = join(statusFolder, STATUS_FILE_NAME);
   const refusedBefore = readModulesInStatus(path)?.refusal ?? "";
   if (!(await isListening(LISTENER_ADDRESS, LISTENER_PORT, CONNECT_LIMIT_MS))) {
     printNotes(["the agent is not running: this counts from its next start"]);
-    return TOOL_EXIT.yes;
+    return EXIT.ok;
   }
   const deadline = performance.now() + WAIT_MS;
   let refusal = "";
@@ -48,19 +52,16 @@ export async function confirmChange(options: Options, { statusFolder }: ModuleCo
     const now = readModulesInStatus(path);
     if (now !== undefined && now.list === wanted && now.refusal === "") {
       printNotes(["the running agent has taken it up"]);
-      return TOOL_EXIT.yes;
+      return EXIT.ok;
     }
     refusal = now?.refusal ?? "";
     // One that was there before may be about the list before.
     if (refusal !== "" && refusal !== refusedBefore) break;
     await Bun.sleep(LOOK_AGAIN_MS);
   } while (performance.now() < deadline);
-  if (refusal !== "") {
-    fail(`the running agent cannot take it up and keeps what it had: ${refusal}`);
-    return TOOL_EXIT.no;
-  }
+  if (refusal !== "") return fail("no", `the running agent cannot take it up and keeps what it had: ${refusal}`);
   warn(`the running agent has not said within ${WAIT_MS / 1000} s that it has taken this up; see its log`);
-  return TOOL_EXIT.yes;
+  return EXIT.ok;
 }
 
 /** Undefined: no status, or one that says nothing about modules. */

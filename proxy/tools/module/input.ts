@@ -23,22 +23,23 @@ import type { PreparedComponent } from "../../core/wasm/component-plan.ts";
 import { DEFAULT_PREPARATION_LIMITS } from "../../core/wasm/core-limits.ts";
 import { type Preparation, prepareComponent } from "../../core/wasm/prepare-component.ts";
 import { readBoundedFile } from "../bounded-file.ts";
-import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "../config-file.ts";
-import type { Options } from "../options.ts";
-import { failed, misused, refused, type Tool } from "../output.ts";
+import type { OptionValues } from "../command-line/spec.ts";
+import { failed, fromStore, misused, refused, type Tool } from "../output.ts";
 import { name } from "../policy/input.ts";
 import { findModule } from "./module-changes.ts";
+import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "./module-config.ts";
+import type { BUDGET_OPTIONS, USABLE_OPTIONS } from "./table.ts";
 
 export const NO_SETTINGS = new Uint8Array(0);
 
-/** Options that override budgets, and which one. */
-export const BUDGET_OPTIONS = { "--fuel": "fuel", "--memory": "memoryBytes", "--reason": "reasonBytes" } as const satisfies Record<
-  string,
+/** Which budget an option overrides. */
+const BUDGET_OF = { fuel: "fuel", memory: "memoryBytes", reason: "reasonBytes" } as const satisfies Record<
+  keyof typeof BUDGET_OPTIONS,
   (typeof BUDGET_NAMES)[number]
 >;
 
-/** Options of {@link readUsableModule}. */
-export const USABLE_VALUES = ["--settings", "--fuel", "--memory", "--reason", "--config"] as const;
+type BudgetOptions = OptionValues<typeof BUDGET_OPTIONS>;
+export type UsableOptions = OptionValues<typeof USABLE_OPTIONS>;
 
 /** A component file, checked and metered. */
 export interface PreparedFile extends Preparation {
@@ -61,16 +62,17 @@ export function isModuleFile(operand: string): boolean {
 }
 
 /** `--fuel`, `--memory` in KiB or MiB or bytes, `--reason`. */
-export function readBudgets<Budgets extends ChosenBudgets>(options: Options, defaults: Budgets): Result<Budgets, string> {
+export function readBudgets<Budgets extends ChosenBudgets>(options: BudgetOptions, defaults: Budgets): Result<Budgets, string> {
   const given: Partial<Record<keyof ModuleBudgets, number>> = {};
-  for (const [option, budget] of Object.entries(BUDGET_OPTIONS)) {
-    const text = options.value(option);
+  for (const option of ["fuel", "memory", "reason"] as const) {
+    const budget = BUDGET_OF[option];
+    const text = options[option];
     if (text === undefined) continue;
     const match = /^([0-9]{1,10})(k|m)?$/i.exec(text);
     const unit = match?.[2]?.toLowerCase();
     const value = Number(match?.[1]) * (unit === "m" ? 1024 * 1024 : unit === "k" ? 1024 : 1);
     if (match === null || (unit !== undefined && budget !== "memoryBytes") || !isBudget(budget, value))
-      return err(`${option} wants ${wantedBudget(budget)}${budget === "memoryBytes" ? ', such as "8m"' : ""}, found ${quote(text)}`);
+      return err(`--${option} wants ${wantedBudget(budget)}${budget === "memoryBytes" ? ', such as "8m"' : ""}, found ${quote(text)}`);
     given[budget] = value;
   }
   return ok({ ...defaults, ...given });
@@ -86,7 +88,7 @@ export function prepareFile(path: string, budgets: Pick<ModuleBudgets, "memoryBy
 
 export function readComponentFile(path: string): Tool<Uint8Array> {
   const component = readBoundedFile(path, MAX_COMPONENT_BYTES);
-  return component.ok ? component : failed(`cannot read ${name(path)}: ${component.error}`);
+  return component.ok ? component : failed("noInput", `cannot read ${name(path)}: ${component.error}`);
 }
 
 export function prepareBytes(component: Uint8Array, { memoryBytes }: Pick<ModuleBudgets, "memoryBytes">, path: string): Tool<Preparation> {
@@ -102,19 +104,22 @@ export async function compilePrepared(prepared: PreparedComponent, label: string
 export function readSettings(path: string | undefined): Tool<Uint8Array> {
   if (path === undefined) return ok(NO_SETTINGS);
   const bytes = readBoundedFile(path, MAX_SETTINGS_BYTES);
-  return bytes.ok ? bytes : failed(`cannot read settings ${name(path)}: ${bytes.error}`);
+  return bytes.ok ? bytes : failed("noInput", `cannot read settings ${name(path)}: ${bytes.error}`);
 }
 
-/** A component file or an installed module, with `--settings`, `--fuel` and so on in place of its own. */
-export async function readUsableModule(operand: string, options: Options): Promise<Tool<UsableModule>> {
-  const given = options.value("--settings");
+/**
+ * A component file or an installed module, with `--settings`, `--fuel` and so on in place of its own.
+ * @param command - its words, for messages
+ */
+export async function readUsableModule(command: string, operand: string, options: UsableOptions): Promise<Tool<UsableModule>> {
+  const given = options.settings;
   const settings = given === undefined ? undefined : readSettings(given);
   if (settings?.ok === false) return settings;
   if (isModuleFile(operand)) {
-    const defaults = readDefaultBudgets(options);
+    const defaults = readDefaultBudgets(options.config);
     if (!defaults.ok) return defaults;
     const budgets = readBudgets(options, defaults.value);
-    if (!budgets.ok) return misused(budgets.error);
+    if (!budgets.ok) return misused(command, budgets.error);
     const file = prepareFile(operand, budgets.value);
     if (!file.ok) return file;
     const compiled = await compilePrepared(file.value.prepared, name(operand));
@@ -129,12 +134,12 @@ export async function readUsableModule(operand: string, options: Options): Promi
       entry: undefined,
     });
   }
-  const config = readModuleConfig(options);
+  const config = readModuleConfig(options.config);
   if (!config.ok) return config;
   const entry = readInstalledEntry(config.value, operand);
   if (!entry.ok) return entry;
   const budgets = readBudgets(options, entry.value.budgets);
-  if (!budgets.ok) return misused(budgets.error);
+  if (!budgets.ok) return misused(command, budgets.error);
   const prepared = readInstalledArtefact(config.value, entry.value, budgets.value);
   if (!prepared.ok) return prepared;
   const compiled = await compilePrepared(prepared.value, `module ${quote(operand)}`);
@@ -158,14 +163,14 @@ export function ownUserId(): number {
 
 export function readInstalledEntry({ folder }: ModuleConfig, operand: string): Tool<ModuleEntry> {
   const entries = readModuleIndex(folder, ownUserId());
-  if (!entries.ok) return failed(entries.error.message);
+  if (!entries.ok) return fromStore(entries.error);
   const found = findModule(entries.value, operand);
-  return found.ok ? found : failed(found.error);
+  return found.ok ? found : refused(found.error);
 }
 
 export function readStored({ folder }: ModuleConfig, sha256: string, maxBytes: number): Tool<Uint8Array> {
   const bytes = readModuleObject(folder, ownUserId(), sha256, maxBytes);
-  return bytes.ok ? bytes : failed(bytes.error.message);
+  return bytes.ok ? bytes : fromStore(bytes.error);
 }
 
 /** The stored artefact; made anew from the component where it must be, or where other memory is wanted. */

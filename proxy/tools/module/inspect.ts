@@ -10,54 +10,44 @@ import { count, quote, wrap } from "../../core/text/text-layout.ts";
 import { toMiB } from "../../core/wasm/compiler-memory.ts";
 import { LIMITS } from "../../core/wasm/core-limits.ts";
 import type { ComponentFacts } from "../../core/wasm/describe-component.ts";
-import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "../config-file.ts";
-import { type Options, parseOptions } from "../options.ts";
-import { printJson, printLines, refuseUsage, TOOL_EXIT, tell } from "../output.ts";
+import { EXIT } from "../../exit-code.ts";
+import type { Given, OptionValues } from "../command-line/spec.ts";
+import { refuseUsage } from "../command-line/usage-error.ts";
+import { printJson, printLines, tell } from "../output.ts";
 import { isModuleFile, ownUserId, prepareBytes, prepareFile, readInstalledArtefact, readInstalledEntry, readStored } from "./input.ts";
+import { type ModuleConfig, readDefaultBudgets, readModuleConfig } from "./module-config.ts";
+import { INSPECT } from "./table.ts";
 
-export const INSPECT_USAGE = `azure-proxy-agent module inspect FILE|NAME [--settings] [--json] [--config FILE]
+type InspectOptions = OptionValues<typeof INSPECT.options>;
 
-Of an installed module: how it is asked, its budgets, hashes and parts; every stored content is
-compared with its hash, and the signature with the keys that are trusted now. Of a component file:
-whether it would be taken, and its parts. What its makers' tools say of themselves is unproven.
-
-  --settings   print the stored settings instead, as they are
-
-Exit codes: 0 it is sound, 1 the component is refused or something is not as it should be, 2 it
-cannot be read, 64 usage, 78 bad config
-`;
-
-export function moduleInspect(argv: readonly string[]): number {
-  const options = parseOptions(argv, { values: ["--config"], flags: ["--settings", "--json"], operands: [1, 1] });
-  if (!options.ok) return refuseUsage(options.error, INSPECT_USAGE);
-  const operand = options.value.operands[0] ?? "";
+export function moduleInspect({ options, operands: [operand = ""] }: Given<typeof INSPECT.options>): number {
   if (isModuleFile(operand)) {
-    if (options.value.has("--settings")) return refuseUsage("--settings wants an installed module", INSPECT_USAGE);
-    return inspectFile(operand, options.value);
+    if (options.settings) return refuseUsage(INSPECT.name, "--settings wants an installed module");
+    return inspectFile(operand, options);
   }
-  const config = readModuleConfig(options.value);
+  const config = readModuleConfig(options.config);
   if (!config.ok) return tell(config.error);
   const entry = readInstalledEntry(config.value, operand);
   if (!entry.ok) return tell(entry.error);
-  if (!options.value.has("--settings")) return inspectInstalled(config.value, entry.value, options.value);
+  if (!options.settings) return inspectInstalled(config.value, entry.value, options);
   const settings = readStored(config.value, entry.value.settingsSha256, MAX_SETTINGS_BYTES);
   if (!settings.ok) return tell(settings.error);
   process.stdout.write(settings.value);
-  return TOOL_EXIT.yes;
+  return EXIT.ok;
 }
 
-function inspectFile(path: string, options: Options): number {
-  const budgets = readDefaultBudgets(options);
+function inspectFile(path: string, options: InspectOptions): number {
+  const budgets = readDefaultBudgets(options.config);
   if (!budgets.ok) return tell(budgets.error);
   const file = prepareFile(path, budgets.value);
   if (!file.ok) return tell(file.error);
   const { componentSha256, facts } = file.value;
-  if (options.has("--json")) printJson({ file: path, sha256: componentSha256, facts });
+  if (options.json) printJson({ file: path, sha256: componentSha256, facts });
   else printLines([...wrap("sha256      ", componentSha256), ...renderFacts(facts)]);
-  return TOOL_EXIT.yes;
+  return EXIT.ok;
 }
 
-function inspectInstalled(config: ModuleConfig, entry: ModuleEntry, options: Options): number {
+function inspectInstalled(config: ModuleConfig, entry: ModuleEntry, options: InspectOptions): number {
   const component = readStored(config, entry.componentSha256, MAX_COMPONENT_BYTES);
   if (!component.ok) return tell(component.error);
   const parts = prepareBytes(component.value, entry.budgets, entry.name);
@@ -73,10 +63,10 @@ function inspectInstalled(config: ModuleConfig, entry: ModuleEntry, options: Opt
     if (!usable.ok) return tell(usable.error);
   }
   const settingsBytes = settings.ok ? settings.value.length : undefined;
-  if (options.has("--json"))
+  if (options.json)
     printJson({ ...entry, settingsBytes, trustedComment: signature.ok ? signature.value : undefined, troubles, facts: parts.value.facts });
   else printLines([...renderEntry(entry, settingsBytes, signature), ...renderFacts(parts.value.facts), ...renderTroubles(troubles)]);
-  return troubles.length === 0 ? TOOL_EXIT.yes : TOOL_EXIT.no;
+  return troubles.length === 0 ? EXIT.ok : EXIT.no;
 }
 
 function renderEntry(

@@ -5,37 +5,29 @@ import { readModuleIndex } from "../../adapters/storage/module-store.ts";
 import { STATUS_FILE_NAME } from "../../adapters/storage/status-file.ts";
 import type { ModuleEntry } from "../../core/modules/module-entry.ts";
 import { count, wrap } from "../../core/text/text-layout.ts";
-import { readModuleConfig } from "../config-file.ts";
-import { parseOptions } from "../options.ts";
-import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT, tell } from "../output.ts";
+import { EXIT } from "../../exit-code.ts";
+import type { Given } from "../command-line/spec.ts";
+import { fromStore, printJson, printLines, printNotes, tell } from "../output.ts";
 import { readModulesInStatus } from "./confirm.ts";
 import { ownUserId } from "./input.ts";
+import { readModuleConfig } from "./module-config.ts";
+import type { LIST } from "./table.ts";
 
-export const LIST_USAGE = `azure-proxy-agent module list [--json] [--config FILE]
-
-Lists the installed modules in the order in which they are asked, and what a running agent says of
-each in its status, when there is one.
-
-Exit codes: 0 listed, 2 what is installed cannot be read, 64 usage, 78 bad config
-`;
-
-export function moduleList(argv: readonly string[]): number {
-  const options = parseOptions(argv, { values: ["--config"], flags: ["--json"], operands: [0, 0] });
-  if (!options.ok) return refuseUsage(options.error, LIST_USAGE);
-  const config = readModuleConfig(options.value);
+export function moduleList({ options }: Given<typeof LIST.options>): number {
+  const config = readModuleConfig(options.config);
   if (!config.ok) return tell(config.error);
   const entries = readModuleIndex(config.value.folder, ownUserId());
-  if (!entries.ok) return fail(entries.error.message);
+  if (!entries.ok) return tell(fromStore(entries.error).error);
   const status = readModulesInStatus(join(config.value.statusFolder, STATUS_FILE_NAME));
-  if (options.value.has("--json")) {
+  if (options.json) {
     const modules = entries.value.map((entry) => ({ ...entry, agentSays: status?.states.get(entry.name) }));
     printJson({ folder: config.value.folder, modules, agentRefuses: status?.refusal });
-    return TOOL_EXIT.yes;
+    return EXIT.ok;
   }
   if (status !== undefined && status.refusal !== "") printNotes([`the agent has not taken up the newest list: ${status.refusal}`]);
   if (entries.value.length === 0) printLines(["no modules are installed"]);
   else printLines(renderTable(entries.value, status?.states ?? new Map()));
-  return TOOL_EXIT.yes;
+  return EXIT.ok;
 }
 
 function renderTable(entries: readonly ModuleEntry[], states: ReadonlyMap<string, string>): readonly string[] {

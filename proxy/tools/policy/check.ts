@@ -2,45 +2,27 @@
 
 import { parseLocalRules } from "../../core/rules/local-rules.ts";
 import { count, wrap } from "../../core/text/text-layout.ts";
-import { parseOptions } from "../options.ts";
-import { fail, printJson, printLines, refuseUsage, TOOL_EXIT } from "../output.ts";
+import { EXIT } from "../../exit-code.ts";
+import type { Given } from "../command-line/spec.ts";
+import { fail, printJson, printLines } from "../output.ts";
 import { checkRules } from "./check-rules.ts";
 import { compileRules, type JsonFile, name, readJsonFile } from "./input.ts";
-import { readRuleChoices } from "./rule-choices.ts";
 import { chooseSource, describeSource, findRuleSources, type RuleSource } from "./rule-document.ts";
 import type { Finding } from "./rule-finding.ts";
+import type { CHECK } from "./table.ts";
 
-export const CHECK_USAGE = `azure-proxy-agent policy check [--endpoint NAME] [--mode WORD] [--json] FILE|-
-
-Says whether the agent would take the rules in FILE, where anything is wrong, and what hardly does
-what its author meant. FILE holds an item of the platform, a status with authorizationRules (all of
-its items are checked), a local rule file or a version of an ARM access control profile; which one
-was recognised is said.
-
-  --endpoint NAME   imds (default), wireserver, hostga
-  --mode WORD       look at the rules under this mode: enforce, audit, disabled
-  --json            findings as JSON
-
-Exit codes: 0 the agent takes the rules, 1 an error was found, 2 the file cannot be read, 64 usage
-`;
-
-export function policyCheck(argv: readonly string[]): number {
-  const options = parseOptions(argv, { values: ["--endpoint", "--mode"], flags: ["--json"], operands: [1, 1] });
-  if (!options.ok) return refuseUsage(options.error, CHECK_USAGE);
-  const choices = readRuleChoices(options.value);
-  if (!choices.ok) return refuseUsage(choices.error, CHECK_USAGE);
-  const path = options.value.operands[0] ?? "";
+export function policyCheck({ options, operands: [path = ""] }: Given<typeof CHECK.options>): number {
   const text = readJsonFile(path);
-  if (!text.ok) return fail(text.error);
-  const found = findRuleSources(text.value.value, choices.value);
-  if (!found.ok) return fail(`cannot check ${name(path)}: ${found.error}`);
-  const chosen = choices.value.endpoint === undefined ? found : chooseOne(found.value, choices.value.endpoint);
-  if (!chosen.ok) return fail(`cannot check ${name(path)}: ${chosen.error}`);
+  if (!text.ok) return fail("noInput", text.error);
+  const found = findRuleSources(text.value.value, options);
+  if (!found.ok) return fail("noInput", `cannot check ${name(path)}: ${found.error}`);
+  const chosen = options.endpoint === undefined ? found : chooseOne(found.value, options.endpoint);
+  if (!chosen.ok) return fail("noInput", `cannot check ${name(path)}: ${chosen.error}`);
 
   const reports = chosen.value.map((source) => report(source, text.value));
-  if (options.value.has("--json")) printJson({ file: path, rules: reports.map(reportJson) });
+  if (options.json) printJson({ file: path, rules: reports.map(reportJson) });
   else printLines(reports.flatMap((each, i) => [...(i === 0 ? [] : [""]), ...renderReport(path, each)]));
-  return reports.some(({ findings }) => findings.some(({ level }) => level === "error")) ? TOOL_EXIT.no : TOOL_EXIT.yes;
+  return reports.some(({ findings }) => findings.some(({ level }) => level === "error")) ? EXIT.no : EXIT.ok;
 }
 
 function chooseOne(sources: readonly RuleSource[], endpoint: RuleSource["endpoint"]) {

@@ -5,58 +5,30 @@ import { readEngineTemplate } from "../../adapters/policy/engine-artifact.ts";
 import { writeAtomically } from "../../adapters/storage/atomic-write.ts";
 import { ENDPOINT_FACTS, ENDPOINTS } from "../../core/request/endpoint.ts";
 import { count, quote, wrap } from "../../core/text/text-layout.ts";
+import { EXIT } from "../../exit-code.ts";
 import { readBoundedFile } from "../bounded-file.ts";
-import { parseOptions } from "../options.ts";
-import { fail, printJson, printLines, printNotes, refuseUsage, TOOL_EXIT } from "../output.ts";
+import type { Given } from "../command-line/spec.ts";
+import { fail, printJson, printLines, printNotes } from "../output.ts";
 import { compileRules, loadRules, name } from "./input.ts";
-import { readRuleChoices } from "./rule-choices.ts";
 import { readCarriedRules, renderRuleItem } from "./rule-item.ts";
-
-export const COMPILE_USAGE = `azure-proxy-agent policy compile [--endpoint NAME] [--mode WORD] [--json] RULES -o FILE
-
-Compiles rules to a WebAssembly component, the same bytes as the agent makes of them. "-o -" writes
-to standard output.
-
-  --endpoint NAME     imds (default), wireserver, hostga, where the file does not say
-  --mode WORD         in place of the file's mode; the component carries it along
-  --json              what was made, as JSON (on standard error with "-o -")
-
-Exit codes: 0 compiled, 2 it could not be, 64 usage
-`;
-
-export const INSPECT_USAGE = `azure-proxy-agent policy inspect [--rules] [--json] FILE
-
-Says what a compiled policy holds: endpoint, rule set, counts, policy id, and whether this program's
-engine makes the very same file of the rules in it.
-
-  --rules   print the rules as the platform's JSON item instead
-  --json    as JSON
-
-Exit codes: 0 it is a policy and this engine makes the same file, 1 it is one, but of another engine
-or changed, 2 it is none, 64 usage
-`;
+import type { COMPILE, INSPECT } from "./table.ts";
 
 const MAX_COMPONENT_BYTES = 64 * 1024 * 1024;
 
-export function policyCompile(argv: readonly string[]): number {
-  const options = parseOptions(argv, { values: ["--endpoint", "--mode", "-o", "--output"], flags: ["--json"], operands: [1, 1] });
-  if (!options.ok) return refuseUsage(options.error, COMPILE_USAGE);
-  const choices = readRuleChoices(options.value);
-  if (!choices.ok) return refuseUsage(choices.error, COMPILE_USAGE);
-  const output = options.value.value("-o") ?? options.value.value("--output");
-  if (output === undefined) return refuseUsage("-o is needed", COMPILE_USAGE);
-  const loaded = loadRules(options.value.operands[0] ?? "", choices.value);
-  if (!loaded.ok) return fail(loaded.error);
+export function policyCompile({ options, operands: [path = ""] }: Given<typeof COMPILE.options>): number {
+  const { output, json, ...choices } = options;
+  const loaded = loadRules(path, choices);
+  if (!loaded.ok) return fail("noInput", loaded.error);
   const { component, policy, endpoint, rules, notes } = loaded.value;
   const made = { policyId: policy.policyId, bytes: component.length, endpoint, ruleSetId: rules.id, notes };
   if (output === "-") {
     process.stdout.write(component);
-    process.stderr.write(options.value.has("--json") ? `${JSON.stringify(made)}\n` : `policy id ${policy.policyId}\n`);
-    return TOOL_EXIT.yes;
+    process.stderr.write(json ? `${JSON.stringify(made)}\n` : `policy id ${policy.policyId}\n`);
+    return EXIT.ok;
   }
   const written = writeAtomically(output, component, 0o644, false);
-  if (!written.ok) return fail(written.error.message);
-  if (options.value.has("--json")) printJson({ file: output, ...made });
+  if (!written.ok) return fail("cannotCreate", written.error.message);
+  if (json) printJson({ file: output, ...made });
   else {
     printNotes(notes);
     printLines([
@@ -64,25 +36,23 @@ export function policyCompile(argv: readonly string[]): number {
       `policy id ${policy.policyId}`,
     ]);
   }
-  return TOOL_EXIT.yes;
+  return EXIT.ok;
 }
 
-export function policyInspect(argv: readonly string[]): number {
-  const options = parseOptions(argv, { values: [], flags: ["--rules", "--json"], operands: [1, 1] });
-  if (!options.ok) return refuseUsage(options.error, INSPECT_USAGE);
-  const path = options.value.operands[0] ?? "";
+export function policyInspect({ options, operands: [path = ""] }: Given<typeof INSPECT.options>): number {
   const trouble = `cannot inspect ${name(path)}`;
   const bytes = readBoundedFile(path, MAX_COMPONENT_BYTES);
-  if (!bytes.ok) return fail(`${trouble}: ${bytes.error}`);
+  if (!bytes.ok) return fail("noInput", `${trouble}: ${bytes.error}`);
   const carried = readCompiledRules(bytes.value);
   if (!carried.ok)
     return fail(
+      "noInput",
       `${trouble}: ${carried.error.kind === "no-rules-section" ? "it carries no rules" : `it is no policy (${carried.error.kind})`}`,
     );
   const endpoint = ENDPOINTS.find((known) => known === carried.value.endpoint);
-  if (endpoint === undefined) return fail(`${trouble}: it names no endpoint`);
+  if (endpoint === undefined) return fail("noInput", `${trouble}: it names no endpoint`);
   const rules = readCarriedRules(carried.value.rules);
-  if (!rules.ok) return fail(`${trouble}: ${rules.error}`);
+  if (!rules.ok) return fail("noInput", `${trouble}: ${rules.error}`);
   const policyId = policyIdOf(bytes.value);
   const again = compileRules(rules.value, endpoint);
   const isSame = again.ok && again.value.policy.policyId === policyId;
@@ -90,8 +60,8 @@ export function policyInspect(argv: readonly string[]): number {
   // What is in a file of another engine cannot be told from one that was changed.
   const engine = isSame ? policyIdOf(readEngineTemplate()).slice(0, 16) : undefined;
   const { id, mode, defaultAccess, privileges, roles, identities, warnings } = rules.value;
-  if (options.value.has("--rules")) printJson(renderRuleItem(rules.value));
-  else if (options.value.has("--json")) {
+  if (options.rules) printJson(renderRuleItem(rules.value));
+  else if (options.json) {
     const counts = { privileges: privileges.length, roles: roles.length, identities: identities.length, warnings: warnings.length };
     printJson({
       file: path,
@@ -129,5 +99,5 @@ export function policyInspect(argv: readonly string[]): number {
           : "makes another file of these rules: another version made this one, or it was changed",
       ),
     ]);
-  return isSame && loads.ok ? TOOL_EXIT.yes : TOOL_EXIT.no;
+  return isSame && loads.ok ? EXIT.ok : EXIT.no;
 }

@@ -82,17 +82,26 @@ export function compileRules(
     : err(`the compiled policy does not load: ${JSON.stringify(policy.error)}`);
 }
 
+export interface CallerError {
+  /** `usage`: what is wrong is on the command line itself; `input`: in the file that it names. */
+  readonly kind: "usage" | "input";
+  readonly message: string;
+}
+
 /** A file, "-" for standard input, or `name=value,…`. */
-export function readCaller(text: string): Result<DescribedCaller, string> {
-  const trouble = `cannot use caller ${quote(text.slice(0, 200))}`;
-  if (/^[A-Za-z0-9]+=/.test(text)) {
+export function readCaller(text: string): Result<DescribedCaller, CallerError> {
+  const isInline = /^[A-Za-z0-9]+=/.test(text);
+  const isJson = text.trimStart().startsWith("{");
+  const kind = isInline || isJson ? "usage" : "input";
+  const wrong = (cause: string) => err({ kind, message: `cannot use caller ${quote(text.slice(0, 200))}: ${cause}` } as const);
+  if (isInline) {
     const inline = parseInlineCaller(text);
-    return inline.ok ? inline : err(`${trouble}: ${inline.error}`);
+    return inline.ok ? inline : wrong(inline.error);
   }
-  const json = text.trimStart().startsWith("{") ? parseStrictJson(text) : readJsonFile(text);
-  if (!json.ok) return err(typeof json.error === "string" ? json.error : `${trouble}: ${renderJsonError(json.error)}`);
+  const json = isJson ? parseStrictJson(text) : readJsonFile(text);
+  if (!json.ok) return typeof json.error === "string" ? err({ kind, message: json.error }) : wrong(renderJsonError(json.error));
   const caller = parseCallerJson(json.value.value);
-  return caller.ok ? caller : err(`${trouble}: ${caller.error}`);
+  return caller.ok ? caller : wrong(caller.error);
 }
 
 export function name(path: string): string {

@@ -4,64 +4,42 @@
 import { existsSync, lstatSync, writeFileSync } from "node:fs";
 import { compilePolicy, loadPolicy, renderCompileError } from "../../adapters/policy/component.ts";
 import { writeAtomically } from "../../adapters/storage/atomic-write.ts";
-import { ENDPOINTS, type Endpoint, parseEndpoint } from "../../core/request/endpoint.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { DEFAULT_ACCESSES, type DefaultAccess, parseRuleItem, renderRuleError } from "../../core/rules/rules.ts";
+import { parseRuleItem, renderRuleError } from "../../core/rules/rules.ts";
 import { escapeForTerminal } from "../../core/text/terminal-text.ts";
+import { quote } from "../../core/text/text-layout.ts";
 import { describeError } from "../../core/thrown.ts";
 import { EXIT } from "../../exit-code.ts";
+import type { Given } from "../command-line/spec.ts";
+import { refuseUsage } from "../command-line/usage-error.ts";
 import { readLines } from "../input.ts";
 import { readLogLine } from "../log-lines.ts";
+import { fail } from "../output.ts";
 import { makeObserver } from "./observed-requests.ts";
 import { isProven, proveSuggestion } from "./prove-suggestion.ts";
 import { type EndpointProof, renderLineCounts, renderSuggestion } from "./render-suggestion.ts";
 import { describeShape } from "./request-shape.ts";
 import { endpointsDecidedBy, type Suggestion, suggestRules } from "./suggest-rules.ts";
-
-export const SUGGEST_USAGE = `azure-proxy-agent policy suggest [OPTION]... [FILE | -]...
-
-Reads request lines of the agent's log (files, or standard input) and proposes the rules that allow what they show, and no more.
-
-  --endpoint NAME     imds (default), wireserver (with HostGAPlugin, which follows it) or hostga
-  --min-count N       leave out what was asked for less than N times (default 1)
-  --default WORD      default access of the rules: deny (default) or allow
-  --include-denied    take requests too that were denied under enforce
-  -o, --output FILE   write the rules there instead of to standard output
-  --json              print rules, reasons and proof as one JSON object
-  --progress          tell how far it is, also when standard error is no terminal
-
-  journalctl -u azure-proxy-agent -o cat | azure-proxy-agent policy suggest -o rules.json
-
-Exit codes: 0 rules proven, 1 nothing to suggest or the proof failed, 64 usage, 66 unreadable input, 73 unwritable output
-`;
-
-interface Options {
-  readonly files: readonly string[];
-  readonly endpoint: Endpoint;
-  readonly minCount: number;
-  readonly defaultAccess: DefaultAccess;
-  readonly includeDenied: boolean;
-  readonly output: string | undefined;
-  readonly json: boolean;
-  readonly progress: boolean;
-}
+import { SUGGEST } from "./table.ts";
 
 const PROGRESS_LINES = 50_000;
 
-/** @returns the exit code */
-export function suggestPolicy(argv: readonly string[]): number {
-  if (argv.includes("--help") || argv.includes("-h")) {
-    process.stdout.write(SUGGEST_USAGE);
-    return EXIT.ok;
-  }
-  const options = parseOptions(argv);
-  if (!options.ok) return complain(`${options.error}\n\n${SUGGEST_USAGE.trimEnd()}`, EXIT.usage);
-  const { endpoint, defaultAccess, minCount } = options.value;
-
-  const observer = makeObserver(endpointsDecidedBy(endpoint), options.value);
+export function suggestPolicy({ options, operands }: Given<typeof SUGGEST.options>): number {
+  const {
+    endpoint = "imds",
+    default: defaultAccess = "deny",
+    "min-count": minCount = 1,
+    "include-denied": includeDenied,
+    output,
+  } = options;
+  if (operands.length === 0 && process.stdin.isTTY === true)
+    return refuseUsage(SUGGEST.name, "FILE is missing, and standard input is a terminal");
+  const files = operands.length === 0 ? ["-"] : operands;
+  const observer = makeObserver(endpointsDecidedBy(endpoint), { includeDenied });
   const lines = { lines: 0, requests: 0, foreign: 0, malformed: 0 };
-  const progress = makeProgress(options.value.progress);
-  const read = readLines(options.value.files, (text) => {
+  const progress = makeProgress(options.progress);
+  const read = readLines(files, (text) => {
     lines.lines++;
     if (lines.lines % PROGRESS_LINES === 0) progress.tell(lines.lines);
     const reading = text === undefined ? { kind: "malformed" as const } : readLogLine(text);
@@ -73,38 +51,34 @@ export function suggestPolicy(argv: readonly string[]): number {
     }
   });
   progress.end();
-  if (!read.ok) return complain(`cannot read "${read.error.name}": ${read.error.cause}`, EXIT.noInput);
+  if (!read.ok) return fail("noInput", `cannot read ${quote(read.error.name)}: ${read.error.cause}`);
 
   const observed = observer.result();
   const suggestion = suggestRules(observed, { endpoint, defaultAccess, minCount });
   if (suggestion.covered.length === 0) {
     process.stderr.write(renderSuggestion(suggestion, observed, lines, endpoint, []));
-    return complain(
+    return fail(
+      "no",
       lines.requests === 0
         ? `cannot suggest rules: no request lines found (${renderLineCounts(lines)})`
         : `cannot suggest rules: none of the requests for ${endpoint} can be allowed by a rule`,
-      EXIT.failed,
     );
   }
   const proofs = prove(suggestion, endpoint);
-  if (!proofs.ok) return complain(`cannot suggest rules: ${proofs.error}; --min-count makes them fewer`, EXIT.failed);
+  if (!proofs.ok) return fail("no", `cannot suggest rules: ${proofs.error}; --min-count makes them fewer`);
 
   const proven = proofs.value.every(({ proof }) => isProven(proof));
   process.stderr.write(renderSuggestion(suggestion, observed, lines, endpoint, proofs.value));
   const rulesText = `${escapeJson(JSON.stringify(suggestion.item, null, 2))}\n`;
   // Rules that failed their own proof are shown in --json only, where nobody takes them for usable.
-  const printed = options.value.json
-    ? renderJson(suggestion, proofs.value, lines, proven)
-    : options.value.output === undefined
-      ? rulesText
-      : "";
-  if (options.value.output !== undefined && proven) {
-    const trouble = writeOutput(options.value.output, rulesText);
-    if (trouble !== undefined) return complain(`cannot write "${options.value.output}": ${trouble}`, EXIT.cannotCreate);
-    process.stderr.write(`rules written to "${escapeForTerminal(options.value.output)}"\n`);
+  const printed = options.json ? renderJson(suggestion, proofs.value, lines, proven) : output === undefined ? rulesText : "";
+  if (output !== undefined && proven) {
+    const trouble = writeOutput(output, rulesText);
+    if (trouble !== undefined) return fail("cannotCreate", `cannot write ${quote(output)}: ${trouble}`);
+    process.stderr.write(`rules written to "${escapeForTerminal(output)}"\n`);
   }
-  if (proven || options.value.json) process.stdout.write(printed);
-  return proven ? EXIT.ok : EXIT.failed;
+  if (proven || options.json) process.stdout.write(printed);
+  return proven ? EXIT.ok : EXIT.no;
 }
 
 /** Compiles the rules as the agent does, for each endpoint they decide, and puts them to the test. */
@@ -171,51 +145,4 @@ function makeProgress(wanted: boolean): { tell(lines: number): void; end(): void
       if (told && terminal) process.stderr.write("\n");
     },
   };
-}
-
-function complain(message: string, code: number): number {
-  process.stderr.write(`azure-proxy-agent: ${message}\n`);
-  return code;
-}
-
-function parseOptions(argv: readonly string[]): Result<Options, string> {
-  const files: string[] = [];
-  let endpoint: Endpoint = "imds";
-  let minCount = 1;
-  let defaultAccess: DefaultAccess = "deny";
-  let output: string | undefined;
-  const flags = { includeDenied: false, json: false, progress: false };
-  const words = [...argv];
-  let onlyFiles = false;
-  for (let word = words.shift(); word !== undefined; word = words.shift()) {
-    if (onlyFiles || word === "-" || !word.startsWith("-")) {
-      files.push(word);
-      continue;
-    }
-    if (word === "--") onlyFiles = true;
-    else if (word === "--include-denied") flags.includeDenied = true;
-    else if (word === "--json") flags.json = true;
-    else if (word === "--progress") flags.progress = true;
-    else if (["--endpoint", "--min-count", "--default", "--output", "-o"].includes(word)) {
-      const value = words.shift();
-      if (value === undefined || value === "") return err(`${word} wants a value`);
-      if (word === "--endpoint") {
-        const known = parseEndpoint(value);
-        if (known === undefined) return err(`--endpoint wants ${ENDPOINTS.join(", ")}, found "${escapeForTerminal(value)}"`);
-        endpoint = known;
-      } else if (word === "--default") {
-        const known = DEFAULT_ACCESSES.find((name) => name === value);
-        if (known === undefined) return err(`--default wants ${DEFAULT_ACCESSES.join(" or ")}, found "${escapeForTerminal(value)}"`);
-        defaultAccess = known;
-      } else if (word === "--min-count") {
-        if (!/^[1-9][0-9]{0,8}$/.test(value)) return err(`--min-count wants a whole number from 1, found "${escapeForTerminal(value)}"`);
-        minCount = Number(value);
-      } else output = value;
-    } else return err(`unknown option "${escapeForTerminal(word)}"`);
-  }
-  if (files.length === 0) {
-    if (process.stdin.isTTY === true) return err("no input: name files, or give lines on standard input");
-    files.push("-");
-  }
-  return ok({ files, endpoint, minCount, defaultAccess, output, ...flags });
 }

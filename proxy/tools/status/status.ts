@@ -8,6 +8,7 @@ import { LISTENER_ADDRESS, LISTENER_PORT } from "../../core/request/listener-add
 import type { Result } from "../../core/result.ts";
 import { controlSocketPath, readControlSocketKey } from "../../core/status/control-socket.ts";
 import { describeError } from "../../core/thrown.ts";
+import { EXIT } from "../../exit-code.ts";
 import { type AgentSources, askAgent } from "./ask-agent.ts";
 import { type AskError, askProvision, type ProvisionQuestion } from "./ask-provision.ts";
 import { readListenerOwner } from "./listener-owner.ts";
@@ -15,7 +16,7 @@ import type { ProvisionAnswer } from "./provision-answer.ts";
 import { examineSocket } from "./socket-place.ts";
 
 /** cloud-init knows 0 from everything else; people and scripts know these. */
-export const STATUS_EXIT = { ready: 0, notInTime: 1, finishedWithError: 2 } as const;
+export const STATUS_EXIT = { ready: EXIT.ok, notInTime: EXIT.no, finishedWithError: EXIT.finishedWithError } as const;
 
 const PAUSE_MS = 100;
 /** A hung agent may be restarted while we wait: a question without an answer is given up and asked again. */

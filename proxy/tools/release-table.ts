@@ -1,0 +1,22 @@
+// The table of `azure-proxy-agent release`.
+
+import { CONFIG_OPTION, type CommandSpec } from "./command-line/spec.ts";
+
+export const RELEASE = {
+  name: "release",
+  does: "take off the redirect that a stopped agent left in the kernel",
+  about: [
+    "Takes off the redirect that a stopped agent left in the kernel for its successor, and unpins everything. Connections go their direct way afterwards. Refuses while an agent runs: stop it first. A config that cannot be used is reported, and the default pin folder is taken.",
+  ],
+  options: {
+    "after-stop": { kind: "flag", does: "for the unit file: only when systemd stops the service for good, and then its socket, too" },
+    ...CONFIG_OPTION,
+  },
+  operands: [],
+  exits: [
+    ["ok", "the redirect is off, or there was none"],
+    ["no", "it cannot be taken off"],
+    ["temporary", "an agent runs"],
+    ["capability", "not root"],
+  ],
+} as const satisfies CommandSpec;
