@@ -33,8 +33,8 @@ async function runProgram(argv: readonly string[]): Promise<number> {
   if ((isOption || OF_THE_REFERENCE.includes(word)) && beforeOperands(argv).some((each) => VERSION_OPTIONS.includes(each)))
     return printVersion();
   if (isOption) return runOptions(argv);
-  if (word === "help") return help(rest);
-  if (word === "version") return rest.length === 0 ? printVersion() : refuse("", "version takes no operand");
+  if (word === "version" && !asksForHelp(rest)) return rest.length === 0 ? printVersion() : refuse("", "version takes no operand");
+  if (word === "help" || word === "version") return help(word === "help" ? rest : []);
   return runCommand(argv);
 }
 
