@@ -10,7 +10,7 @@ import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
 
 setDefaultTimeout(BUSY_MACHINE_MS);
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 240_000;
 const TOOLS = [
   "new",
   "componentize",

@@ -16,7 +16,7 @@ const NEXT = join(EXAMPLE, "rules-next.json");
 const STATUS = join(FIXTURES, "status.json");
 const ARM = join(FIXTURES, "arm-version.json");
 const LOCAL = join(FIXTURES, "local.json");
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 240_000;
 const TOOLS = ["check", "explain", "simulate", "test", "diff", "compile", "inspect", "replay"] as const;
 
 let folder: string;

@@ -9,7 +9,7 @@ import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
 setDefaultTimeout(BUSY_MACHINE_MS);
 
 const MAIN = join(import.meta.dir, "../../proxy/main.ts");
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 240_000;
 
 let folder: string;
 beforeAll(() => {

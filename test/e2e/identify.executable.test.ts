@@ -5,11 +5,11 @@ import { linkSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { makeIdentify } from "../../proxy/adapters/proc/identify.ts";
 import type { AuditRecord } from "../../proxy/core/request/caller.ts";
-import { NOTHING, openWorkshop, pinnedRecord, programOf, untilRuns, type Workshop } from "../support/pinned-process.ts";
+import { identifyInTime, NOTHING, openWorkshop, pinnedRecord, programOf, untilRuns, type Workshop } from "../support/pinned-process.ts";
 
 const PEER = { address: "127.0.0.1", port: 40_000 };
 const identify = makeIdentify({ kernelProcessId: process.pid });
-const programIn = async (record: AuditRecord) => programOf(await identify(record, "imds", PEER));
+const programIn = async (record: AuditRecord) => programOf(await identifyInTime(identify, record, "imds", PEER));
 /** Starts a shell in a mount namespace of its own; what it mounts ends with it. */
 const inPrivateMounts = (script: string) => ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script];
 

@@ -23,7 +23,7 @@ test("every example folder is built and tested", () => {
 describe.each(NAMES)("example module %s", (name) => {
   beforeAll(() => {
     buildExample(name);
-  }, 60_000);
+  }, 240_000);
 
   test("T-138: answers all its cases, and refuses the settings it must", async () => {
     const run = await runModuleCases(join(exampleFolder(name), "policy.wasm"), join(exampleFolder(name), "cases.json"));
@@ -31,14 +31,14 @@ describe.each(NAMES)("example module %s", (name) => {
     expect(run.cases).toBeGreaterThan(20);
     // Far from the default budget, so that no request of ordinary size comes near it.
     expect(run.mostFuel).toBeLessThan(5_000_000);
-  }, 60_000);
+  }, 240_000);
 
   test("passes module test, as an operator would run it", () => {
     using workshop = new ModuleWorkshop();
     const told = workshop.agent("module", "test", join(exampleFolder(name), "policy.wasm"));
     expect(told).toMatchObject({ exitCode: 0, stderr: "" });
     expect(told.stdout).toContain("deny");
-  }, 30_000);
+  }, 240_000);
 
   test("no bytes as settings make it fail", async () => {
     const start = await prepareModule(readFileSync(join(exampleFolder(name), "policy.wasm")));
@@ -53,5 +53,5 @@ describe.each(NAMES)("example module %s", (name) => {
       const answer = instance.validateSettings(random.below(2) === 0 ? bytes : cut);
       if (!answer.ok) throw new Error(`fails on ${JSON.stringify(Buffer.from(bytes).toString("latin1"))}: ${answer.error.message}`);
     }
-  }, 60_000);
+  }, 240_000);
 });

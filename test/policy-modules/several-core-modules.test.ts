@@ -32,7 +32,7 @@ beforeAll(() => {
   const result = prepareComponent(buildJavaScriptModule(SOURCE));
   if (!result.ok) throw new Error(result.error.message);
   made = result.value;
-}, 120_000);
+}, 240_000);
 
 async function start(): Promise<ComponentInstance> {
   const compiled = await compileComponent(made.prepared);

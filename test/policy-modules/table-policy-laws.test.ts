@@ -128,7 +128,7 @@ describe("table-policy", () => {
   beforeAll(async () => {
     buildExample("table-policy");
     start = await prepareModule(readFileSync(join(exampleFolder("table-policy"), "policy.wasm")));
-  }, 60_000);
+  }, 240_000);
 
   test.each([1, 2, 3])("T-138: does what the table says, and in doubt never more (seed %p)", (seed) => {
     const random = seededRandom(seed);

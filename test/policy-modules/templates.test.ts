@@ -44,7 +44,7 @@ test("the template for ts does not build with a fact that is misspelt: it would 
   expect(built.exitCode).not.toBe(0);
   expect(`${built.stdout}${built.stderr}`).toContain("'elevatd' does not exist");
   expect(existsSync(join(workshop.folder, "misspelt/policy.wasm"))).toBe(false);
-}, 60_000);
+}, 240_000);
 
 describe.each(LANGUAGES)("the template for %s", (language) => {
   const folder = () => join(workshop.folder, language);
@@ -66,7 +66,7 @@ describe.each(LANGUAGES)("the template for %s", (language) => {
     const run = await runModuleCases(join(built, "policy.wasm"), join(folder(), "cases.json"));
     expect(run.failures).toEqual([]);
     expect(run.cases).toBeGreaterThan(10);
-  }, 60_000);
+  }, 240_000);
 
   test("is a component of the world to other tools, too", async () => {
     const wit = await componentWit(readFileSync(join(buildTemplate(language), "policy.wasm")));

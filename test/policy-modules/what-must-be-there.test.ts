@@ -77,6 +77,6 @@ describe.each(IDIOMS.map((idiom) => [idiom.language, idiom] as const))("in %s", 
       };
       expect([ask("alice"), ask(undefined)]).toEqual(["abstain", "trapped"]);
     },
-    60_000,
+    240_000,
   );
 });

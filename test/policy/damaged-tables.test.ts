@@ -19,7 +19,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const SEED = 20_260_201;
 const FLIPS = 2000;
 /** Far more than it takes: instantiating thousands of modules is slow on a busy machine. */
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 240_000;
 
 function tablesOf(item: PlainItem): Uint8Array<ArrayBuffer> {
   const rules = parseRuleItem(item);

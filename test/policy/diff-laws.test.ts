@@ -21,7 +21,7 @@ setDefaultTimeout(BUSY_MACHINE_MS);
 const SEED = 20_260_701;
 const PAIRS = 400;
 const REQUESTS_PER_PAIR = 50;
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 240_000;
 
 function load(item: PlainItem) {
   const rules = parseRuleItem(item);

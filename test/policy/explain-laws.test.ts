@@ -25,7 +25,7 @@ import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
 setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_260_702;
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 240_000;
 
 function load(item: unknown, endpoint: Endpoint = "imds") {
   const rules = parseRuleItem(item);

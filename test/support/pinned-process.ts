@@ -4,7 +4,9 @@
 import { chmodSync, closeSync, copyFileSync, mkdtempSync, openSync, readFileSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Identify } from "../../proxy/core/ports.ts";
 import type { AuditRecord, Caller } from "../../proxy/core/request/caller.ts";
+import { until } from "./until.ts";
 
 const O_PATH = 0o10000000;
 const PATIENCE_MS = 30_000;
@@ -133,4 +135,18 @@ export async function untilRuns(pid: number, executable: string | Buffer): Promi
 export function programOf(caller: Caller) {
   const { processFullPath, processName, processCmdLine } = caller.claims;
   return { path: processFullPath, name: processName, commandLine: processCmdLine, doubts: caller.doubts };
+}
+
+/** How the doubt ends about a command line that the kernel did not give within a tenth of a second, which a busy machine may bring about. */
+export const LATE = "does not answer";
+
+/** Asks again for as long as the machine is too busy for the limits. */
+export async function identifyInTime(identify: Identify, ...asked: Parameters<Identify>): Promise<Caller> {
+  let caller = await identify(...asked);
+  await until("the command line is read in time", async () => {
+    if (!caller.doubts.some((doubt) => doubt.endsWith(LATE))) return true;
+    caller = await identify(...asked);
+    return false;
+  });
+  return caller;
 }
