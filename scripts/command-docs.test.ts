@@ -1,12 +1,15 @@
 // What is made from the tables of the commands is what is in the tree, and every command, option and exit code is in it.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EXIT } from "../proxy/exit-code.ts";
+import { BUSY_MACHINE_MS } from "../test/support/timeouts.ts";
 import { makeCommandDocs } from "./command-docs.ts";
 import { listCommands } from "./command-list.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const ROOT = join(import.meta.dir, "..");
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");

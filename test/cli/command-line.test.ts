@@ -1,13 +1,15 @@
 // The one command line: the same help, refusals and exit codes for every command, held against the tables that make them.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { listCommands } from "../../scripts/command-list.ts";
 import { runCommand } from "../support/policy-cli.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
 
-const PATIENCE_MS = 120_000;
+setDefaultTimeout(BUSY_MACHINE_MS);
+
 const commands = await listCommands();
 const specs = commands.flatMap((command) => command.specs);
 const REFUSAL = /^azure-proxy-agent: [^\n]+; see "azure-proxy-agent[a-z ]* --help"\n$/;
@@ -43,20 +45,16 @@ describe("help", () => {
       expect(direct.out.replaceAll(/\s+/g, " ")).toContain(`${name.split(" ")[1]} ${does}`);
   });
 
-  test.each(specs.map(({ name }) => name))(
-    "%s --help has every option, fits a terminal, and is what help prints",
-    async (name) => {
-      const words = name.split(" ");
-      const [direct, long] = await Promise.all([runCommand([...words, "-h"]), runCommand(["help", ...words])]);
-      expect(direct).toEqual(long);
-      expect([direct.code, direct.err]).toEqual([0, ""]);
-      const spec = specs.find((each) => each.name === name);
-      for (const option of Object.keys(spec?.options ?? {})) expect(direct.out).toContain(`--${option}`);
-      expect(direct.out).toMatch(/\nExit codes: [\s\S]*\b64\s+wrong\s/);
-      expect(direct.out.split("\n").filter((line) => line.length > 100)).toEqual([]);
-    },
-    PATIENCE_MS,
-  );
+  test.each(specs.map(({ name }) => name))("%s --help has every option, fits a terminal, and is what help prints", async (name) => {
+    const words = name.split(" ");
+    const [direct, long] = await Promise.all([runCommand([...words, "-h"]), runCommand(["help", ...words])]);
+    expect(direct).toEqual(long);
+    expect([direct.code, direct.err]).toEqual([0, ""]);
+    const spec = specs.find((each) => each.name === name);
+    for (const option of Object.keys(spec?.options ?? {})) expect(direct.out).toContain(`--${option}`);
+    expect(direct.out).toMatch(/\nExit codes: [\s\S]*\b64\s+wrong\s/);
+    expect(direct.out.split("\n").filter((line) => line.length > 100)).toEqual([]);
+  });
 });
 
 describe("version", () => {
@@ -109,26 +107,22 @@ describe("a wrong command line is refused in one line", () => {
     expect(err).toContain(words);
   });
 
-  test.each(specs.map(({ name }) => name))(
-    "%s: an unknown option, and one given twice",
-    async (name) => {
-      const words = name.split(" ");
-      const spec = specs.find((each) => each.name === name);
-      const unknown = await runCommand([...words, "--jsonn=1"]);
-      expect([unknown.code, unknown.out]).toEqual([64, ""]);
-      expect(unknown.err).toMatch(REFUSAL);
-      expect(unknown.err).toContain(`unknown option "--jsonn"`);
-      expect(unknown.err).toContain(`see "azure-proxy-agent ${name} --help"`);
-      const [option, kind] = Object.entries(spec?.options ?? {}).find(([, each]) => each.kind === "flag" || each.kind === "text") ?? [];
-      const given = kind?.kind === "flag" ? [`--${option}`] : [`--${option}`, "/nonexistent"];
-      const twice = await runCommand([...words, ...given, ...given]);
-      expect([twice.code, twice.err]).toEqual([
-        64,
-        `azure-proxy-agent: --${option} is given twice; see "azure-proxy-agent ${name} --help"\n`,
-      ]);
-    },
-    PATIENCE_MS,
-  );
+  test.each(specs.map(({ name }) => name))("%s: an unknown option, and one given twice", async (name) => {
+    const words = name.split(" ");
+    const spec = specs.find((each) => each.name === name);
+    const unknown = await runCommand([...words, "--jsonn=1"]);
+    expect([unknown.code, unknown.out]).toEqual([64, ""]);
+    expect(unknown.err).toMatch(REFUSAL);
+    expect(unknown.err).toContain(`unknown option "--jsonn"`);
+    expect(unknown.err).toContain(`see "azure-proxy-agent ${name} --help"`);
+    const [option, kind] = Object.entries(spec?.options ?? {}).find(([, each]) => each.kind === "flag" || each.kind === "text") ?? [];
+    const given = kind?.kind === "flag" ? [`--${option}`] : [`--${option}`, "/nonexistent"];
+    const twice = await runCommand([...words, ...given, ...given]);
+    expect([twice.code, twice.err]).toEqual([
+      64,
+      `azure-proxy-agent: --${option} is given twice; see "azure-proxy-agent ${name} --help"\n`,
+    ]);
+  });
 
   test.each(commands.filter(({ isGroup }) => isGroup).map(({ word }) => word))("%s alone is its help, on standard error", async (word) => {
     const { code, out, err } = await runCommand([word]);

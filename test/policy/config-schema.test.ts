@@ -1,7 +1,7 @@
 // The JSON Schema of the config against the parser that decides: what the parser takes without an unknown key, the schema must take, and
 // what it refuses or reports as unknown, the schema must refuse. That one number depends on another is the parser's alone.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import Ajv2020 from "ajv/dist/2020.js";
 import shipped from "../../debian/proxy-agent.json" with { type: "json" };
 import schema from "../../debian/proxy-agent.schema.json" with { type: "json" };
@@ -9,6 +9,9 @@ import { type ConfigError, type ParsedConfig, parseConfig } from "../../proxy/co
 import { BUDGET_LIMITS } from "../../proxy/core/modules/module-budgets.ts";
 import type { Result } from "../../proxy/core/result.ts";
 import { seededRandom } from "../support/random.ts";
+import { BUSY_MACHINE_MS } from "../support/timeouts.ts";
+
+setDefaultTimeout(BUSY_MACHINE_MS);
 
 const SEED = 20_261_201;
 const MUTATIONS = 30_000;
