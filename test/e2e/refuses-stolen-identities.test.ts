@@ -149,10 +149,11 @@ print(attacker)`;
     process.kill(world.agent.pid, "SIGSTOP");
     const died = await runProgram(["/usr/bin/python3", "-c", attack, answerFile]);
     const pid = Number(died.stdout.trim());
-    // ns_last_pid decides the next number; others may take one in between, so it is tried until the number fits.
+    // ns_last_pid decides the next number; others may take one in between, or hold that one for a while, so it is tried until the number fits.
     const reuse = `
-import os, signal, sys
-for attempt in range(200):
+import os, signal, sys, time
+end = time.monotonic() + 20
+while time.monotonic() < end:
     open("/proc/sys/kernel/ns_last_pid", "w").write(str(${pid} - 1))
     child = os.fork()
     if child == 0:
@@ -164,6 +165,7 @@ for attempt in range(200):
         sys.exit(0)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    time.sleep(0.002)
 print("not reused")`;
     const reusing = Bun.spawn(["/usr/bin/python3", "-c", reuse], { stdin: "ignore", stdout: "pipe", stderr: "inherit", cwd: "/" });
     expect(await new SaidLines(reusing.stdout).next()).toBe("reused");
