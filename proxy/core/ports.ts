@@ -94,8 +94,11 @@ export interface Redirector extends Disposable {
    */
   provesListener(): Promise<Result<void, RedirectorError>>;
   throttledUsers(): readonly ThrottledUser[];
-  /** Reports to the kernel how many connections of users other than root were accepted from the backlog. */
-  tookFromQueue(connections: number): void;
+  /**
+   * Tells the kernel that so many connections of users other than root were taken out of the backlog.
+   * @param crowded - from now on few of theirs may wait: more come than the event loop has time for
+   */
+  tookFromQueue(connections: number, crowded: boolean): void;
   /** Sets the kernel's count of connections in the backlog: corrects it after a crash or for a new socket. */
   settleQueue(waiting: number): void;
   /** Makes the kernel refuse this user's connects to the listener and to redirected endpoints for so long. Never root's. */

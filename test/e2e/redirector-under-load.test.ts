@@ -108,8 +108,14 @@ test("T-188: users other than root are refused while the backlog is theirs to th
   expect(await connect(65533)).toEqual([1]);
   expect(await connect(0)).toEqual([0]);
   expect(stage.counters().refusedShare).toBe(1n);
-  stage.redirector.tookFromQueue(1);
+  stage.redirector.tookFromQueue(1, false);
   expect(await connect(65533)).toEqual([0]);
   stage.redirector.settleQueue(0);
+  expect(await connect(65532)).toEqual([0]);
+  stage.redirector.tookFromQueue(0, true);
+  for (let n = 0; n < 3; n++) await connect(65532);
+  stage.redirector.settleQueue(512);
+  expect(await connect(65532)).toEqual([1]);
+  stage.redirector.tookFromQueue(0, false);
   expect(await connect(65532)).toEqual([0]);
 });

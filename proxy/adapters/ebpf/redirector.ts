@@ -41,6 +41,8 @@ const ANCESTOR_MS = 130_000;
 /** Keys of the map `queue`, as redirect.h numbers them. */
 const QUEUE_ENTERED = new Uint8Array([0, 0, 0, 0]);
 const QUEUE_LEFT = new Uint8Array([1, 0, 0, 0]);
+/** Of the 3072 connections of users other than root that may wait, 512 are left while there is a crowd. */
+const CROWDED_BIAS = 2560n;
 /** How long a connection to the listener may take to be seen. */
 const PROOF_MS = 200;
 const PROOF_STEP_MS = 2;
@@ -95,6 +97,7 @@ class KernelRedirector implements AttachedRedirector {
   /** What the counters said when this agent came: they outlive agents. */
   readonly #before: RedirectCounters | undefined;
   #queueLeft = 0n;
+  #queueBias = 0n;
   readonly #queueLeftValue = new BigInt64Array(1);
   readonly #queueLeftBytes = new Uint8Array(this.#queueLeftValue.buffer);
   // Reused by every originOf: the hot path allocates nothing but the record it returns. A socket's storage is found by descriptor.
@@ -197,8 +200,9 @@ class KernelRedirector implements AttachedRedirector {
     });
   }
 
-  tookFromQueue(connections: number): void {
+  tookFromQueue(connections: number, crowded: boolean): void {
     this.#queueLeft += BigInt(connections);
+    this.#queueBias = crowded ? CROWDED_BIAS : 0n;
     this.#writeQueueLeft();
   }
 
@@ -215,7 +219,8 @@ class KernelRedirector implements AttachedRedirector {
   #writeQueueLeft(): void {
     const at = this.#at;
     if (at === undefined) return;
-    this.#queueLeftValue[0] = this.#queueLeft;
+    // What counts as waiting although it is not leaves less room for what comes.
+    this.#queueLeftValue[0] = this.#queueLeft - this.#queueBias;
     at.libbpf.update(at.maps.queue, QUEUE_LEFT, this.#queueLeftBytes, "the backlog's count");
   }
 

@@ -47,11 +47,11 @@ function setUp(
   let publishFailed = 0n;
   let nowMs = 0;
   const refused: unknown[] = [];
-  let taken = 0;
+  const told: (readonly [taken: number, crowded: boolean])[] = [];
   const admission = makeAdmission({
     redirector: {
       originOf,
-      tookFromQueue: (connections) => void (taken += connections),
+      tookFromQueue: (connections, crowded) => void told.push([connections, crowded]),
       counters: () => ok({ publishFailed } as RedirectCounters),
     },
     identify,
@@ -80,7 +80,7 @@ function setUp(
   return {
     admit,
     refused,
-    taken: () => taken,
+    told,
     ask,
     askTwice,
     lose: () => {
@@ -90,6 +90,12 @@ function setUp(
       nowMs += ms;
     },
   };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
 
 function admitted(admission: Admission): boolean {
@@ -171,16 +177,28 @@ describe("admission", () => {
     expect(refused).toEqual([[1000, true]]);
   });
 
-  test("T-188: the kernel is told of each connection that left the backlog, refused ones too, but root's and unrecorded ones", () => {
+  test("T-188: the kernel hears once for each turn of the event loop what left the backlog, refused ones too, but root's and unrecorded ones", async () => {
     let uid = 1000;
-    const { admit, taken } = setUp(() => redirected(record(uid)));
+    const { admit, told } = setUp(() => redirected(record(uid)));
     for (let n = 0; n < 5; n++) admit();
     uid = 0;
     admit();
-    expect(taken()).toBe(5);
+    expect(told).toEqual([]);
+    await nextTurn();
+    expect(told).toEqual([[5, false]]);
+    uid = 1000;
+    for (let n = 0; n < 512; n++) admit();
+    await nextTurn();
+    admit();
+    await nextTurn();
+    expect(told.slice(1)).toEqual([
+      [512, true],
+      [1, false],
+    ]);
     const unknown = setUp(() => UNRECORDED);
     unknown.admit();
-    expect(unknown.taken()).toBe(0);
+    await nextTurn();
+    expect(unknown.told).toEqual([]);
   });
 
   test("T-187: nothing is read about a connection that is refused", () => {

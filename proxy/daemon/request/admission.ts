@@ -31,12 +31,15 @@ export interface ConnectionAdmission {
 }
 
 const ROOT = 0;
+/** Connections of users other than root in one turn of the event loop that are a crowd: some 10 ms of work. */
+const CROWD = 512;
 /** How long after a record was lost in the kernel an unknown connection is taken for the one that lost it. */
 const LOSS_WINDOW_MS = 5_000;
 
 export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
   const shares = makeConnectionShares(ports.limits);
   const turns = makeIdentifyTurns();
+  let takenThisTurn = 0;
   let lostBefore = 0n;
   let lossUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -47,7 +50,7 @@ export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
       const origin: ConnectionOrigin | undefined = read.ok ? read.value : undefined;
       const owner = ownerOf(origin);
       const direct = origin?.kind !== "redirected";
-      if (owner !== ROOT && owner !== "unrecorded") ports.redirector.tookFromQueue(1);
+      if (owner !== ROOT && owner !== "unrecorded") noteTaken();
       if (!shares.admit(owner, direct, held)) {
         ports.refused(owner, direct);
         return { kind: "refuse" };
@@ -72,6 +75,20 @@ export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
       };
     },
   };
+
+  /**
+   * The runtime accepts for as long as connections wait, and nothing else has a turn meanwhile. The kernel therefore hears what was taken
+   * only when that is over: until then no more than the backlog's share of others can come in behind, however fast they connect.
+   */
+  function noteTaken(): void {
+    takenThisTurn += 1;
+    if (takenThisTurn > 1) return;
+    setImmediate(() => {
+      const taken = takenThisTurn;
+      takenThisTurn = 0;
+      ports.redirector.tookFromQueue(taken, taken >= CROWD);
+    });
+  }
 
   function identifyOf(
     { record }: Extract<ConnectionOrigin, { kind: "redirected" }>,

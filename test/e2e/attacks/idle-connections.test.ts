@@ -8,7 +8,7 @@ import { curl } from "../../support/world.ts";
 const ROUNDS = 3;
 const PER_USER = 1_024;
 /** Connections of each user that are made again, each tenth of a second. */
-const REFILL = 64;
+const REFILL = 1024;
 /** Counters of connections that did not stay, whichever way; the kernel's own refusals are one outcome of its connects. */
 const NOT_KEPT = /^azure_proxy_agent_connections_[a-z_]*(?:refused|closed|evicted)[a-z_]*_total$/;
 const CONNECTS = "azure_proxy_agent_kernel_connects_total";

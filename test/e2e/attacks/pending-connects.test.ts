@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 const pending = (count: number, more: Readonly<Record<string, string | number>> = {}) =>
-  at.helpers.start("connector", { uid: NOBODY, to: IMDS, mode: "syn-sent", count, refill: 1, ...more });
+  at.helpers.start("connector", { uid: NOBODY, to: IMDS, mode: "syn-sent", count, refill: 1000, ...more });
 
 /** Connects that wait, and those that the kernel refused, which it may. */
 async function tried(attacker: Helper): Promise<number> {
