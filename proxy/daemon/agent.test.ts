@@ -127,11 +127,9 @@ describe("startAgent", () => {
 
   test("a request is told to the trail, the log and the status, and so is a head that is none", async () => {
     const { poll, lines, counted } = await record({ request: true });
-    expect(poll.filter((step) => /^(request|trail): |taken from/.test(step))).toEqual([
-      "redirect: taken from the backlog",
-      "request: answered 421",
-      "trail: run-1 not-redirected",
-    ]);
+    // What left the backlog is told when the event loop has a turn, whatever else it does in it.
+    expect(poll).toContain("redirect: taken from the backlog");
+    expect(poll.filter((step) => /^(request|trail): /.test(step))).toEqual(["request: answered 421", "trail: run-1 not-redirected"]);
     expect([lines.filter((event) => event === "request-denied").length, counted]).toEqual([2, [1, 1]]);
   });
 
