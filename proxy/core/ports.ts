@@ -65,6 +65,7 @@ export interface RedirectorError {
     | "self-exempt-failed"
     | "map-failed"
     | "pin-failed"
+    | "query-failed"
     | "cgroup-missing";
   /** Ready for people: the action first, values quoted, cause last. */
   readonly message: string;

@@ -11,6 +11,9 @@ export interface LocalReply {
   readonly close: boolean;
 }
 
+/** Only in our 421, by which the agent recognises that a call of its own came back to it. */
+export const MISDIRECTED_MARK: HeaderField = ["Server", "azure-proxy-agent"];
+
 const JSON_TYPE: HeaderField = ["Content-Type", "application/json; charset=utf-8"];
 
 /** A refusal or failure as short JSON with the request id, by which the log line is found. */

@@ -10,7 +10,7 @@ import { judgeBuiltIn } from "../../core/request/built-in.ts";
 import type { Caller } from "../../core/request/caller.ts";
 import { type CanonicalRequest, canonicalise, METHODS, parseMethod } from "../../core/request/canonical-request.ts";
 import { ENDPOINT_FACTS, MAX_STREAMED_BODY_BYTES } from "../../core/request/endpoint.ts";
-import { type LocalReply, refusal, unavailable } from "../../core/request/replies.ts";
+import { type LocalReply, MISDIRECTED_MARK, refusal, unavailable } from "../../core/request/replies.ts";
 import { type Permit, permitFor, type Verdict } from "../../core/request/verdict.ts";
 import { unreachable } from "../../core/result.ts";
 import type { TrailDecision } from "../../core/trail/trail-record.ts";
@@ -214,7 +214,7 @@ function refuseUnknownCaller(lookup: CallerLookup, requestId: string): Refused {
   return {
     kind: "refused",
     event: "request-denied",
-    reply: refusal(421, requestId, "misdirected request", { close: true }),
+    reply: refusal(421, requestId, "misdirected request", { close: true, headers: [MISDIRECTED_MARK] }),
     reason: "not-redirected",
   };
 }
