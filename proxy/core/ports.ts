@@ -129,6 +129,8 @@ export interface Policy {
   readonly policyId: string;
   /** The answers may depend on the content of executables: callers get its hash only while such a policy is in force. */
   readonly wantsExecutableHash?: boolean;
+  /** The answers may depend on account and group names: callers are held for those only while such a policy is in effect. */
+  readonly wantsAccountNames?: boolean;
   evaluate(request: CanonicalRequest, claims: Claims): PolicyDecision;
 }
 

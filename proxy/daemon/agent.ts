@@ -13,7 +13,7 @@ import { sendOnce } from "../adapters/http/send-once.ts";
 import { makeLocalApp } from "../adapters/local/app.ts";
 import type { LogOutput } from "../adapters/log/lines.ts";
 import { releaseIdleCode, releaseIdleMemory } from "../adapters/native/idle-memory.ts";
-import { makeIdentify } from "../adapters/proc/identify.ts";
+import { makeIdentify, openAccounts } from "../adapters/proc/identify.ts";
 import { countWaiting, settleListening } from "../adapters/service/listening-socket.ts";
 import { takeNotify } from "../adapters/service/notify.ts";
 import { makeRuleFolder, readRuleFile } from "../adapters/storage/rule-file.ts";
@@ -31,6 +31,7 @@ import { makeProvisioningFeed } from "./life/provisioning-feed.ts";
 import { makeQuietTime } from "./life/quiet-time.ts";
 import { startWatchdog, type Watchdog } from "./life/watchdog.ts";
 import { startModules } from "./modules/module-runtime.ts";
+import { makeAccountsWatch } from "./observe/accounts-watch.ts";
 import { makeConnectionSummaries } from "./observe/connection-summary.ts";
 import { makeDecisionTrail } from "./observe/decision-trail.ts";
 import { makeDenialCounter } from "./observe/denial-counter.ts";
@@ -42,7 +43,7 @@ import { buildStatus, OWN_DETAILS } from "./observe/status-reporter.ts";
 import { makeStatusWriter } from "./observe/status-writer.ts";
 import { makeTelemetryService } from "./observe/telemetry-service.ts";
 import { makeComposeRules } from "./policy/compose-rules.ts";
-import { wantsExecutableHash } from "./policy/guards.ts";
+import { wantsAccountNames, wantsExecutableHash } from "./policy/guards.ts";
 import { makeKeyFolder } from "./policy/key-folder.ts";
 import { makeKeyKeeper } from "./policy/key-keeper.ts";
 import { makePollLoop } from "./policy/poll-loop.ts";
@@ -172,6 +173,9 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   statusParts.add(check.part);
   const crowding = makeCrowding({ redirector, waiting: () => countWaiting(socket), log, changed: statusChanged, monotonicMs });
   statusParts.add(crowding.part);
+  const accounts = openAccounts();
+  const accountsWatch = makeAccountsWatch(accounts.late, log, statusChanged);
+  statusParts.add(accountsWatch.part);
   const ruleFolder = join(dirname(config.latchKeyFolder), "rules");
   makeRuleFolder(ruleFolder);
   const keyApi = makeKeyApi(sendOnce, () => keeper.hostDate());
@@ -266,6 +270,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       telemetry?.tick();
       if (!stopping) check.run();
       crowding.look();
+      accountsWatch.look();
       polled();
       if (!stopping) feed.settled();
       if ((keeper.report().lastContactMs ?? startedMs) > startedMs) provisioning.hostAnswered(startedMs);
@@ -338,6 +343,8 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       kernelProcessId: redirector.kernelProcessId,
       // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
       ...(cgroupRoot.ok ? { cgroupRoot: cgroupRoot.value } : {}),
+      accountOf: accounts.accountOf,
+      namesWanted: (endpoint) => modules.isUsed() || wantsAccountNames(keeper.snapshot().guards, endpoint),
       executableHash: {
         wanted: () => modules.isUsed() || wantsExecutableHash(keeper.snapshot().guards),
         command: environment.hashCommand,

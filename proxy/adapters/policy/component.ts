@@ -28,7 +28,7 @@ export interface ComponentPolicy extends Policy {
 }
 
 /** What a policy looks at beyond what every caller is known by. */
-export type PolicyNeeds = Pick<Policy, "wantsExecutableHash">;
+export type PolicyNeeds = Pick<Policy, "wantsExecutableHash" | "wantsAccountNames">;
 
 const FAILED: PolicyDecision = { kind: "deny", reason: "policy-failed", rule: "" };
 const NO_SETTINGS = new Uint8Array();
@@ -107,6 +107,7 @@ function planOfOne(exported: (name: string) => boolean): ComponentPlan {
 class RunningPolicy implements ComponentPolicy {
   readonly policyId: string;
   readonly wantsExecutableHash: boolean;
+  readonly wantsAccountNames: boolean;
   readonly #component: CompiledComponent;
   #instance: ComponentInstance | undefined;
   #failures = 0;
@@ -114,6 +115,7 @@ class RunningPolicy implements ComponentPolicy {
   constructor(policyId: string, component: CompiledComponent, needs: PolicyNeeds) {
     this.policyId = policyId;
     this.wantsExecutableHash = needs.wantsExecutableHash === true;
+    this.wantsAccountNames = needs.wantsAccountNames === true;
     this.#component = component;
   }
 
