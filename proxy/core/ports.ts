@@ -181,6 +181,8 @@ export type Admission =
       /** Whose share of memory the connection uses. */
       readonly owner: Owner;
       readonly handle: (exchange: Exchange) => Promise<void>;
+      /** A head was refused before there was a request. */
+      readonly headRefused?: (status: number, detail: string) => void;
       readonly closed: () => void;
     }
   | { readonly kind: "refuse" };

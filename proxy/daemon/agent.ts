@@ -37,6 +37,7 @@ import { makeDecisionTrail } from "./observe/decision-trail.ts";
 import { makeDenialCounter } from "./observe/denial-counter.ts";
 import { makeHostContactPart } from "./observe/host-contact.ts";
 import { makeMetricsService } from "./observe/metrics-service.ts";
+import { makeRefusedHeads } from "./observe/refused-heads.ts";
 import { makeRequestLines } from "./observe/request-lines.ts";
 import { makeStatusParts } from "./observe/status-parts.ts";
 import { buildStatus, OWN_DETAILS } from "./observe/status-reporter.ts";
@@ -320,10 +321,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
     descriptor: socket.descriptor,
     limits: DEFAULT_HTTP_LIMITS,
     accept: (connection, held) => admission?.admit(connection, held) ?? { kind: "refuse" },
-    onRefusal: (peer, responseStatus, detail) => {
-      metrics.countMalformedHead();
-      lines.headRefused(peer, responseStatus, detail);
-    },
+    onRefusal: metrics.countMalformedHead,
     onError: (where, error) =>
       log.error("internal-error", { where, message: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   });
@@ -351,6 +349,12 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       },
     }),
     handle: (exchange, lookup) => handleRequest(exchange, lookup, requestPorts),
+    headRefused: makeRefusedHeads({
+      snapshot: keeper.snapshot,
+      line: lines.headRefused,
+      summary: summaries.count,
+      denial: denials.count,
+    }),
     refused: (owner, direct) => {
       metrics.countRefusedConnection();
       crowding.refused(owner);
