@@ -49,6 +49,7 @@ import { makeKeyFolder } from "./policy/key-folder.ts";
 import { makeKeyKeeper } from "./policy/key-keeper.ts";
 import { makePollLoop } from "./policy/poll-loop.ts";
 import { makePrepareRules } from "./policy/prepare-rules.ts";
+import { makeExecutablesPart } from "./redirect/executables-part.ts";
 import { makeKernelCheck } from "./redirect/kernel-check.ts";
 import { openKernelRedirector } from "./redirect/kernel-redirector.ts";
 import { makeRedirectSwitch } from "./redirect/redirect.ts";
@@ -172,6 +173,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
   const redirect = makeRedirectSwitch(redirector, log, statusChanged, redirector.inherited);
   const check = makeKernelCheck(redirector, redirect.guardedSet, config.pinFolder, redirectorMessage, log, statusChanged);
   statusParts.add(check.part);
+  statusParts.add(makeExecutablesPart(redirector.unpinnedReason));
   const crowding = makeCrowding({ redirector, waiting: () => countWaiting(socket), log, changed: statusChanged, monotonicMs });
   statusParts.add(crowding.part);
   const accounts = openAccounts();
@@ -341,6 +343,7 @@ export async function startAgent(config: Config, environment: AgentEnvironment):
       kernelProcessId: redirector.kernelProcessId,
       // Paths of callers count from the root of the whole hierarchy, also when the programs are attached further down.
       ...(cgroupRoot.ok ? { cgroupRoot: cgroupRoot.value } : {}),
+      unpinnedReason: redirector.unpinnedReason,
       accountOf: accounts.accountOf,
       namesWanted: (endpoint) => modules.isUsed() || wantsAccountNames(keeper.snapshot().guards, endpoint),
       executableHash: {

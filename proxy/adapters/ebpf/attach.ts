@@ -7,6 +7,7 @@ import type { RedirectorError } from "../../core/ports.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { Ancestor, Attachment, RedirectorOptions } from "./attachment.ts";
+import { describeBlocker, findBlocker } from "./blocker.ts";
 import { openCgroup } from "./cgroup.ts";
 import { findElsewhere, gatherElsewhere, isPinOf, leftoverOf, takeOffElsewhere } from "./elsewhere.ts";
 import { findPins, unpin } from "./find-pins.ts";
@@ -23,12 +24,12 @@ import {
   type ProgramName,
   recordVersionOf,
 } from "./layout.ts";
-import { Libbpf, type LoadedObject } from "./libbpf.ts";
+import { describeBtfError, KERNEL_BTF, Libbpf, type LoadedObject } from "./libbpf.ts";
 import type { OwnSet } from "./own-objects.ts";
 import { type Leftover, linkPin, openPinFolder, pinnedLinks, pinSet, readLeftovers, removeOthers, repin } from "./pins.ts";
 import { exemptSelf, writeFirstSettings } from "./settings.ts";
 
-const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
+const EPERM = 1;
 
 export function attachPrograms(options: RedirectorOptions): Result<Attachment, RedirectorError> {
   const opened = Libbpf.open();
@@ -168,7 +169,7 @@ class Attaching {
       const full = this.#loadFile(objectFile);
       if (full.ok) return ok({ ...full.value, executablesUnpinned: undefined });
       if (full.error.kind !== "load-failed") return full;
-      executablesUnpinned = full.error.message;
+      executablesUnpinned = describeBtfError(this.#libbpf.readKernelBtf()) ?? full.error.message;
     }
     const plain = this.#loadFile(objectFileWithoutBtf);
     if (plain.ok) return ok({ ...plain.value, executablesUnpinned });
@@ -221,13 +222,21 @@ class Attaching {
         continue;
       }
       const made = this.#kernel.attach(program, this.#cgroupFd, attachType, what);
-      if (!made.ok) return made;
+      if (!made.ok) return this.#explain(made.error, attachType);
       this.#links.set(name, made.value);
       if (inherited === undefined) continue;
       this.#kernel.detach(inherited);
       closeSync(inherited);
     }
     return ok(undefined);
+  }
+
+  /** The kernel says EPERM, whoever is in the way. */
+  #explain(error: RedirectorError, attachType: number): Result<never, RedirectorError> {
+    const blocker = error.errno === EPERM ? findBlocker(this.#kernel, this.#options.cgroupPath, attachType) : undefined;
+    if (blocker === undefined) return err(error);
+    const { found, advice } = describeBlocker(blocker);
+    return err({ ...error, message: `${error.message}: ${found}; ${advice}` });
   }
 
   /** The link of another layout that a program of ours can take over; its program is kept until ours have proven themselves. */

@@ -24,6 +24,8 @@ export interface IdentifyOptions {
   readonly ownProcessId?: number;
   /** Account name and groups of a user id. Default: this machine's account database, with a cache. */
   readonly accountOf?: AccountOf;
+  /** Why the kernel's programs record no start time and executable; undefined when they do. */
+  readonly unpinnedReason?: string | undefined;
   /** Whether the policies in effect for an endpoint look at names; asked for each connection. Default: they do. */
   readonly namesWanted?: (endpoint: Endpoint) => boolean;
   /** Where the root of the cgroup2 hierarchy is mounted. Without it no caller has a cgroup path. */
@@ -110,7 +112,7 @@ export function makeIdentify(options: IdentifyOptions): Identify {
     const asked = accountOf(record.realUid, namesWanted(endpoint));
     const cgroupAsked = readCgroupPath(record, cgroupPathOf);
     const ways = { ...lanes, kernelNumbersOf, hash: wantsHash() ? hash : undefined };
-    const program = foreign === undefined ? await readProgram(record, ways) : unknownProgram(foreign);
+    const program = foreign === undefined ? await readProgram(record, ways, options.unpinnedReason) : unknownProgram(foreign);
     const cgroup = await cgroupAsked;
     const account = await asked;
     const claims: Claims = {
@@ -142,11 +144,13 @@ function isElevated(record: AuditRecord): boolean {
 }
 
 /** INVARIANT: the process is compared with the record before and after reading; nothing read in between outlives a difference. */
-async function readProgram(record: AuditRecord, ways: Ways): Promise<Program> {
+async function readProgram(record: AuditRecord, ways: Ways, unpinnedReason: string | undefined): Promise<Program> {
   const { startTimeNs, executable: pinned } = record;
-  if (startTimeNs === undefined || pinned === undefined) {
-    return unknownProgram("the kernel has no BTF: start time and executable were not recorded at connect");
+  if (startTimeNs === undefined) {
+    const reason = unpinnedReason?.split("\n")[0] ?? "the kernel has no BTF";
+    return unknownProgram(`start time and executable were not recorded at connect: ${reason}`);
   }
+  if (pinned === undefined) return unknownProgram("the caller is a kernel thread: it has no executable");
   const held = openProcess(record.processId);
   if (!held.ok) return unknownProgram(held.error);
   using process = held.value;
