@@ -65,6 +65,7 @@ export interface RedirectorError {
     | "self-exempt-failed"
     | "map-failed"
     | "pin-failed"
+    | "query-failed"
     | "cgroup-missing";
   /** Ready for people: the action first, values quoted, cause last. */
   readonly message: string;
@@ -131,6 +132,8 @@ export interface Policy {
   readonly policyId: string;
   /** The answers may depend on the content of executables: callers get its hash only while such a policy is active. */
   readonly wantsExecutableHash?: boolean;
+  /** The answers may depend on account and group names: callers are held for those only while such a policy is in effect. */
+  readonly wantsAccountNames?: boolean;
   evaluate(request: CanonicalRequest, claims: Claims): PolicyDecision;
 }
 
@@ -181,6 +184,8 @@ export type Admission =
       /** Whose share of memory the connection uses. */
       readonly owner: Owner;
       readonly handle: (exchange: Exchange) => Promise<void>;
+      /** A head was refused before there was a request. */
+      readonly headRefused?: (status: number, detail: string) => void;
       readonly closed: () => void;
     }
   | { readonly kind: "refuse" };

@@ -16,6 +16,7 @@ const PROGRAMS = [...OWN_SOCKET, "redirect: programs loaded", "redirect: listene
 const UP_TO_THE_LISTENER = [
   ...PROGRAMS,
   "redirect: backlog counted",
+  "accounts: opened",
   "rules: folder made",
   "modules: watched",
   "modules: list read",
@@ -70,8 +71,8 @@ describe("startAgent", () => {
     expect(started).toBe("running");
     expect(start).toEqual([
       ...["lock: /none/keys", "lock: /sys/fs/bpf/azure-proxy-agent", "provisioning: tags removed", "socket: taken over"],
-      ...["redirect: programs loaded", "redirect: listener proven", "redirect: backlog counted", "rules: folder made"],
-      ...["modules: watched", "modules: list read", "the control socket: served", "modules: list read"],
+      ...["redirect: programs loaded", "redirect: listener proven", "redirect: backlog counted", "accounts: opened"],
+      ...["rules: folder made", "modules: watched", "modules: list read", "the control socket: served", "modules: list read"],
       ...["host: status read", "key: loaded", "redirect: verified 3", "redirect: backlog counted"],
       ...["listener: accepts", "socket: backlog set", 'provisioning: finished ""'],
       ...READY,
@@ -133,12 +134,18 @@ describe("startAgent", () => {
     expect([lines.filter((event) => event === "request-denied").length, counted]).toEqual([2, [1, 1]]);
   });
 
+  test("T-192: a directory that hangs is in the log with the first poll", async () => {
+    const { lines } = await record({ directoryHangs: true });
+    expect(lines.filter((event) => event === "accounts-unanswered")).toHaveLength(1);
+    expect((await record({})).lines).not.toContain("accounts-unanswered");
+  });
+
   test("the status has these members, in this order", async () => {
     const { status } = await record({});
     expect(status).toEqual([
       ...["timestamp", "proxyAgentStatus", "proxyConnectionSummary", "failedAuthenticateSummary", "agentDetails"],
       ...["health", "epoch", "channel", "endpoints", "ruleRefusals", "executablesPinned", "wouldDeny", "denied", "redirectCounters"],
-      ...["decisionTrail", "kernel", "host", "telemetry", "modules"],
+      ...["decisionTrail", "kernel", "accounts", "host", "telemetry", "modules"],
     ]);
   });
 });

@@ -7,6 +7,7 @@ import { sendOnce } from "../adapters/http/send-once.ts";
 import { makeLocalApp } from "../adapters/local/app.ts";
 import type { LogOutput } from "../adapters/log/lines.ts";
 import { releaseIdleCode, releaseIdleMemory } from "../adapters/native/idle-memory.ts";
+import { openAccounts } from "../adapters/proc/identify.ts";
 import { countWaiting } from "../adapters/service/listening-socket.ts";
 import { takeNotify } from "../adapters/service/notify.ts";
 import type { Config } from "../core/config.ts";
@@ -20,8 +21,10 @@ import { makeProvisioningFeed } from "./life/provisioning-feed.ts";
 import { makeQuietTime } from "./life/quiet-time.ts";
 import { makeWatchdog } from "./life/watchdog.ts";
 import { startModules } from "./modules/module-runtime.ts";
+import { makeAccountsWatch } from "./observe/accounts-watch.ts";
 import { makeObserve } from "./observe/observe.ts";
 import { makePolicyState } from "./policy/policy-state.ts";
+import { makeExecutablesPart } from "./redirect/executables-part.ts";
 import { openRedirect } from "./redirect/open-redirect.ts";
 import { makeRedirectPart } from "./redirect/redirect-check.ts";
 import { lockInstance, openDoor, settledWithin, WARM_START_MS } from "./redirect/takeover.ts";
@@ -113,6 +116,8 @@ async function start(config: Config, environment: AgentEnvironment, stops: StopS
   const redirect = opened.value;
   const { redirector } = redirect;
   const crowding = makeCrowding({ redirector, waiting: () => countWaiting(socket), log, changed: changed.emit, monotonicMs });
+  const accounts = openAccounts();
+  const accountsWatch = makeAccountsWatch(accounts.late, log, changed.emit);
   const policy = makePolicyState(config, {
     send: sendOnce,
     compileCommand: environment.compileCommand,
@@ -124,6 +129,7 @@ async function start(config: Config, environment: AgentEnvironment, stops: StopS
     cgroupRoot: redirect.cgroupRoot,
     snapshot: policy.snapshot,
     hostDate: policy.hostDate,
+    accountOf: accounts.accountOf,
     hashCommand: environment.hashCommand,
     runId: environment.runId,
   });
@@ -132,7 +138,13 @@ async function start(config: Config, environment: AgentEnvironment, stops: StopS
     addLogOutput: environment.addLogOutput,
     logLinesDropped: environment.logLinesDropped,
     isReady: provisioning.isReady,
-    parts: [redirect.statusPart, crowding.part, makeRedirectPart({ snapshot: policy.snapshot, guarded: redirect.guarded })],
+    parts: [
+      redirect.statusPart,
+      makeExecutablesPart(redirector.unpinnedReason),
+      crowding.part,
+      accountsWatch.part,
+      makeRedirectPart({ snapshot: policy.snapshot, guarded: redirect.guarded }),
+    ],
   });
   const feed = makeProvisioningFeed(provisioning, policy, () => observe.status().proxyAgentStatus.ebpfProgramStatus);
   const quietTime = makeQuietTime({ requests: serve.requests, release: releaseIdleMemory, releaseCode: releaseIdleCode });
@@ -153,6 +165,7 @@ async function start(config: Config, environment: AgentEnvironment, stops: StopS
     ["telemetry", observe.sendTelemetry],
     ["redirect", redirect.afterPoll],
     ["crowding", crowding.look],
+    ["accounts", accountsWatch.look],
     ["provisioning", () => (stops.isStopping() ? undefined : feed.settled())],
     ["provisioning", ({ startedMs: askedMs, answered }) => (answered ? provisioning.hostAnswered(askedMs) : undefined)],
     ["watchdog", watchdog.afterPoll],
@@ -164,10 +177,8 @@ async function start(config: Config, environment: AgentEnvironment, stops: StopS
     // The host takes our signature no more, so the key it wants may be another one: not seen only with the next poll.
     ["polling", ({ status, endorsed }) => (status === 401 && endorsed ? wake.emit() : undefined)],
   );
-  serve.headRefused.subscribe(
-    ["metrics", observe.metrics.countMalformedHead],
-    ["request lines", ({ peer, responseStatus, detail }) => observe.lines.headRefused(peer, responseStatus, detail)],
-  );
+  serve.headMalformed.subscribe(["metrics", observe.metrics.countMalformedHead]);
+  serve.headRefused.subscribe(["refused heads", observe.headRefused]);
   serve.connectionRefused.subscribe(
     ["metrics", observe.metrics.countRefusedConnection],
     ["crowding", ({ owner }) => crowding.refused(owner)],
@@ -199,6 +210,7 @@ async function start(config: Config, environment: AgentEnvironment, stops: StopS
   if (redirector.inherited.size > 0) await settledWithin(firstPoll, WARM_START_MS);
   const listening = serve.open({
     answerLocally: makeLocalApp(localPorts),
+    namesWanted: (endpoint) => modules.isUsed() || policy.wantsAccountNames(endpoint),
     hashWanted: () => modules.isUsed() || policy.wantsExecutableHash(),
   });
   if (!listening.ok) return err({ kind: "listener", message: listening.error });

@@ -76,7 +76,7 @@ describe("a caller", () => {
       expect(found).toMatchObject({
         path: join(shop.folder, "prog"),
         name: "prog",
-        doubts: ["cannot look up user id 0: no answer within 2000 ms"],
+        doubts: ["cannot look up user id 0: no answer within 100 ms"],
       });
       await run.exited;
     },

@@ -104,6 +104,12 @@ describe("asked anew, hours later", () => {
     expect(at.agent.lines.filter(({ event }) => event === "provisioned")).toHaveLength(1);
   });
 
+  test("still disabled, without --wait: ready at once, hours after the host was last asked", async () => {
+    await start({ host: DISABLED, awaitRedirect: [], config: RARELY });
+    expect((await status("--wait", "20")).code).toBe(0);
+    expect(await status()).toMatchObject({ code: 0, stdout: "" });
+  });
+
   test("still disabled: finished only after the host was asked again", async () => {
     const at = await start({ host: DISABLED, awaitRedirect: [], config: RARELY });
     expect((await status("--wait", "20")).code).toBe(0);

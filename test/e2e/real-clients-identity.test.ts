@@ -75,10 +75,11 @@ describe("ManagedIdentityCredential", () => {
     expect(await token).toMatchObject(GOT);
   }, 120_000);
 
-  test("the rules deny it: an error at once, not retries, and nothing reaches IMDS", async () => {
+  test("T-196: the rules deny it: an error that says who denied it and why, at once, not retries, and nothing reaches IMDS", async () => {
     const at = await start({ host: { rules: { imds: NO_TOKENS } } });
     const { error } = await requestToken(node);
     expect(error).toMatch(/^(?:CredentialUnavailableError|AuthenticationError|AuthenticationRequiredError)/);
+    expect(error).toMatch(/azure-proxy-agent on this machine denied this request \(reason [a-z-]+, request id [^)]+\)/);
     expect(await at.received("imds")).toEqual([]);
     expect(at.agent.lines.filter(({ event }) => event === "request-denied").length).toBeLessThanOrEqual(2);
   }, 120_000);

@@ -79,7 +79,7 @@ d = tcp(); say(d.connect_ex(IMDS))`;
     });
     stage = openStage(["imds"], { listenerPort: silent.port });
     const client =
-      "import socket, sys; s = socket.create_connection(('169.254.169.254', 80)); print(*s.getsockname(), flush=True); sys.stdin.read()";
+      "import socket, sys; s = socket.create_connection(('169.254.169.254', 80)); print('%s %d' % s.getsockname(), flush=True); sys.stdin.read()";
     const child = Bun.spawn(["/usr/bin/python3", "-c", client], { stdin: "pipe", stdout: "pipe" });
     const [address, port] = new TextDecoder()
       .decode((await child.stdout.getReader().read()).value)

@@ -22,11 +22,12 @@ import type { RedirectorOptions } from "../../proxy/adapters/ebpf/attachment.ts"
 import { KernelObjects } from "../../proxy/adapters/ebpf/kernel-objects.ts";
 import { PROGRAMS } from "../../proxy/adapters/ebpf/layout.ts";
 import { Libbpf } from "../../proxy/adapters/ebpf/libbpf.ts";
+import { listObjects } from "../../proxy/adapters/ebpf/list-objects.ts";
 import { type AttachedRedirector, openRedirector } from "../../proxy/adapters/ebpf/redirector.ts";
-import { releasePins } from "../../proxy/adapters/ebpf/release.ts";
+import { gatherRedirect, releasePins, releaseRedirect } from "../../proxy/adapters/ebpf/release.ts";
 import type { Connection } from "../../proxy/core/ports.ts";
 import type { Endpoint } from "../../proxy/core/request/endpoint.ts";
-import { attachedPrograms, programsLeft } from "../support/attached-programs.ts";
+import { ATTACH_TYPE, attachedPrograms, programsLeft } from "../support/attached-programs.ts";
 import { connectionOf, eventually, OBJECT_FILE, OBJECT_FILE_WITHOUT_BTF, recordOf, run, unwrap } from "../support/redirected-listener.ts";
 import { makeSubCgroup, requireSandbox } from "../support/sandbox.ts";
 
@@ -525,5 +526,160 @@ describe("T-82: what is undone while the agent runs is noticed and put right", (
       Bun.spawnSync(["umount", folder]);
       rmSync(folder, { recursive: true, force: true });
     }
+  });
+});
+
+describe("T-191: programs of ours that are not in the pin folder", () => {
+  const OTHER_PINS = `${PINS}-old`;
+  const kernel = () => unwrap(KernelObjects.open(unwrap(Libbpf.open())));
+  const place = (pinFolder: string) => ({ pinFolder, cgroupPath: sandbox.cgroupPath, listenerPort: door.port });
+
+  async function servesOne(agent: AttachedRedirector): Promise<void> {
+    unwrap(agent.setEndpoint("imds", true));
+    const client = await connectOne();
+    expect(recordOf(agent, client.connection)).toMatchObject({ processId: client.pid });
+    await client.end();
+    expect(attachedPrograms(sandbox.cgroupPath)).toHaveLength(5);
+    expect(agent.verify(all)).toEqual([]);
+    expect(door.direct()).toBe(0);
+  }
+
+  function leaveElsewhere(): void {
+    const old = open({ pinFolder: OTHER_PINS });
+    unwrap(old.setEndpoint("imds", true));
+    old.leave();
+  }
+
+  test("pinned in another folder, they are taken over as they are, with who connected before", async () => {
+    leaveElsewhere();
+    const waiting = await connectOne();
+    const next = open();
+    expect([next.takeover, [...next.inherited], readdirSync(PINS), existsSync(OTHER_PINS)]).toEqual([
+      "same-layout",
+      ["imds"],
+      [NAME],
+      false,
+    ]);
+    expect(recordOf(next, waiting.connection)).toMatchObject({ processId: waiting.pid });
+    await waiting.end();
+    await servesOne(next);
+  });
+
+  test("pinned although pins are switched off, they are taken over and unpinned", async () => {
+    leaveElsewhere();
+    const next = open({ pinFolder: "", ancestorMs: 50 });
+    expect([next.takeover, [...next.inherited], existsSync(OTHER_PINS)]).toEqual(["other-layout", ["imds"], false]);
+    await Bun.sleep(80);
+    await servesOne(next);
+    next[Symbol.dispose]();
+    expect(attachedPrograms(sandbox.cgroupPath)).toEqual([]);
+  });
+
+  test("held by a descriptor alone, they are taken over", async () => {
+    leaveElsewhere();
+    const held = PROGRAMS.map(({ name }) => kernel().openPin(join(OTHER_PINS, NAME, `link_${name}`), "link") ?? -1);
+    rmSync(OTHER_PINS, { recursive: true });
+    expect(attachedPrograms(sandbox.cgroupPath)).toHaveLength(5);
+    const next = open({ ancestorMs: 50 });
+    expect([next.takeover, [...next.inherited]]).toEqual(["other-layout", ["imds"]]);
+    await Bun.sleep(80);
+    await servesOne(next);
+    for (const fd of held) closeSync(fd);
+  });
+
+  test("on a cgroup below, they are taken off", async () => {
+    using below = makeSubCgroup(sandbox, "below");
+    below.enter();
+    open({ pinFolder: OTHER_PINS, cgroupPath: below.path }).leave();
+    const next = open();
+    expect(attachedPrograms(below.path)).toEqual([]);
+    await servesOne(next);
+  });
+
+  test("appearing while the agent runs, they are noticed and taken off", async () => {
+    const agent = open();
+    unwrap(agent.setEndpoint("imds", true));
+    const libbpf = unwrap(Libbpf.open());
+    const object = unwrap(libbpf.load(OBJECT_FILE));
+    const cgroup = openSync(sandbox.cgroupPath, "r");
+    const links = PROGRAMS.map(({ name, attachType }) =>
+      unwrap(kernel().attach(unwrap(libbpf.findProgram(object, name)), cgroup, attachType, name)),
+    );
+    closeSync(cgroup);
+    const faults = agent.verify(all);
+    expect(faults).toMatchObject([{ what: expect.stringContaining("programs of another azure-proxy-agent"), repaired: true }]);
+    await servesOne(agent);
+    for (const fd of links) closeSync(fd);
+    libbpf.close(object);
+  });
+
+  test("release finds them wherever they are, and proves that they are gone", () => {
+    leaveElsewhere();
+    const held = kernel().openPin(join(OTHER_PINS, NAME, "link_redirect_connect4"), "link") ?? -1;
+    expect(unwrap(releaseRedirect(place(PINS)))).toBe(true);
+    expect([attachedPrograms(sandbox.cgroupPath), existsSync(OTHER_PINS)]).toEqual([[], false]);
+    expect(unwrap(releaseRedirect(place("")))).toBe(false);
+    closeSync(held);
+  });
+
+  test("between two agents they are put where the next one looks", () => {
+    leaveElsewhere();
+    expect(unwrap(gatherRedirect(place(PINS)))).toBe(true);
+    expect([readdirSync(PINS), existsSync(OTHER_PINS), attachedPrograms(sandbox.cgroupPath).length]).toEqual([[NAME], false, 5]);
+    expect(unwrap(gatherRedirect(place(PINS)))).toBe(false);
+  });
+
+  test("what only has our names is left alone", async () => {
+    const built = mkdtempSync(join(tmpdir(), "apa-namesake-"));
+    const source = join(built, "namesake.bpf.c");
+    await Bun.write(
+      source,
+      `#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 16); __type(key, __u64); __type(value, __u32); } guarded SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, __u64[5]); } settings SEC(".maps");
+SEC("cgroup/connect4") int redirect_connect4(struct bpf_sock_addr *c) { __u64 k = 1; __u32 z = 0; bpf_map_lookup_elem(&guarded, &k); bpf_map_lookup_elem(&settings, &z); return 1; }
+char L[] SEC("license") = "GPL";`,
+    );
+    const include = `/usr/include/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`;
+    const compiled = await run(["clang", "-O2", "-g", "-target", "bpf", `-I${include}`, "-c", source, "-o", join(built, "namesake.o")]);
+    expect(compiled.stderr).toBe("");
+    const libbpf = unwrap(Libbpf.open());
+    const object = unwrap(libbpf.load(join(built, "namesake.o")));
+    const cgroup = openSync(sandbox.cgroupPath, "r");
+    const link = unwrap(kernel().attach(unwrap(libbpf.findProgram(object, "redirect_connect4")), cgroup, ATTACH_TYPE.connect4, "namesake"));
+    const before = attachedPrograms(sandbox.cgroupPath);
+    try {
+      const agent = open();
+      expect([agent.takeover, agent.verify(new Set())]).toEqual(["none", []]);
+      agent[Symbol.dispose]();
+      expect(unwrap(releaseRedirect(place(PINS)))).toBe(false);
+      expect(attachedPrograms(sandbox.cgroupPath)).toEqual(before);
+    } finally {
+      closeSync(link);
+      closeSync(cgroup);
+      libbpf.close(object);
+      rmSync(built, { recursive: true });
+    }
+  });
+
+  test("--list shows programs, links, maps and pins, and since when", () => {
+    // Other tests of this process may still hold programs that are attached to nothing.
+    const attached = () =>
+      unwrap(listObjects(sandbox.cgroupPath)).filter(
+        ({ listenerPort, programs }) => listenerPort === door.port && programs.some(({ attachments }) => attachments.length > 0),
+      );
+    const agent = open();
+    const listed = attached();
+    expect(listed).toHaveLength(1);
+    const [set] = listed;
+    expect(set?.programs.map(({ name }) => name).sort()).toEqual(PROGRAMS.map(({ name }) => name).sort());
+    expect(set?.programs.flatMap(({ attachments }) => attachments.map(({ cgroup }) => cgroup))).toEqual(
+      PROGRAMS.map(() => sandbox.cgroupPath),
+    );
+    expect(set?.pins.filter((path) => path.startsWith(LAYOUT))).toHaveLength(15);
+    for (const { loadedAt } of set?.programs ?? []) expect(Math.abs(Date.now() - loadedAt.getTime())).toBeLessThan(60_000);
+    agent[Symbol.dispose]();
+    expect(attached()).toEqual([]);
   });
 });

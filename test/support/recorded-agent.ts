@@ -21,6 +21,8 @@ export interface Scenario {
   readonly inherited?: boolean;
   /** The host answers the first poll only when the agent stops. */
   readonly lateHost?: boolean;
+  /** The account database does not answer. */
+  readonly directoryHangs?: boolean;
   /** A request comes in on a direct connection, and a head that is none. */
   readonly request?: boolean;
   /** The step that fails. */
@@ -98,7 +100,12 @@ const redirector = {
 
 async function sendRequest({ accept, onRefusal }: ListenerOptions): Promise<void> {
   const peer = { address: "127.0.0.1", port: 40_000 };
-  onRefusal?.(peer, 400, "no request line");
+  const headless = accept({ ...peer, port: 39_999, descriptor: 0 }, { yields: false, evict() {} });
+  onRefusal?.({ ...peer, port: 39_999 }, 400, "no request line");
+  if (headless.kind === "admit") {
+    headless.headRefused?.(400, "no request line");
+    headless.closed();
+  }
   const admission = accept({ ...peer, descriptor: 0 }, { yields: false, evict() {} });
   if (admission.kind === "refuse") return note("request: refused");
   const head: RequestHead = {
@@ -156,6 +163,13 @@ const REPLACED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     },
   },
   "native/idle-memory": { releaseIdleMemory: () => note("memory: released"), releaseIdleCode() {} },
+  "proc/identify": {
+    openAccounts() {
+      note("accounts: opened");
+      const late = scenario.directoryHangs === true ? { uid: 1000, forMs: 2_500 } : undefined;
+      return { accountOf: async () => ({ userName: undefined, userGroups: [], doubts: [] }), late: () => late };
+    },
+  },
   "proc/network-namespace": { readNetworkNamespace: () => "1" },
   "service/instance-lock": {
     lockFolder(path: string) {

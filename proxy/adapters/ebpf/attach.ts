@@ -7,7 +7,10 @@ import type { RedirectorError } from "../../core/ports.ts";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { Ancestor, Attachment, RedirectorOptions } from "./attachment.ts";
+import { describeBlocker, findBlocker } from "./blocker.ts";
 import { openCgroup } from "./cgroup.ts";
+import { findElsewhere, gatherElsewhere, isPinOf, leftoverOf, takeOffElsewhere } from "./elsewhere.ts";
+import { findPins, unpin } from "./find-pins.ts";
 import { FirstRecords } from "./first-records.ts";
 import { readGuarded, writeGuarded } from "./guarded.ts";
 import { KernelObjects } from "./kernel-objects.ts";
@@ -21,11 +24,12 @@ import {
   type ProgramName,
   recordVersionOf,
 } from "./layout.ts";
-import { Libbpf, type LoadedObject } from "./libbpf.ts";
-import { type Leftover, linkPin, openPinFolder, pinSet, readLeftovers, removeOthers, repin } from "./pins.ts";
+import { describeBtfError, KERNEL_BTF, Libbpf, type LoadedObject } from "./libbpf.ts";
+import type { OwnSet } from "./own-objects.ts";
+import { type Leftover, linkPin, openPinFolder, pinnedLinks, pinSet, readLeftovers, removeOthers, repin } from "./pins.ts";
 import { exemptSelf, writeFirstSettings } from "./settings.ts";
 
-const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
+const EPERM = 1;
 
 export function attachPrograms(options: RedirectorOptions): Result<Attachment, RedirectorError> {
   const opened = Libbpf.open();
@@ -51,6 +55,8 @@ class Attaching {
   /** Programs of another layout whose links now hold ours: to be put back when the start fails. */
   readonly #displaced: { readonly link: number; readonly program: number }[] = [];
   #leftovers: readonly Leftover[] = [];
+  /** What is taken over without a pin folder of our own: its pins would keep programs that nobody looks after. */
+  #unpinned: readonly OwnSet[] = [];
   #object: LoadedObject | undefined;
 
   constructor(libbpf: Libbpf, kernel: KernelObjects, options: RedirectorOptions, cgroupFd: number) {
@@ -64,7 +70,9 @@ class Attaching {
   run(): Result<Attachment, RedirectorError> {
     const options = this.#options;
     const folder = options.pinFolder === "" ? err({ message: "switched off by the config" }) : openPinFolder(options.pinFolder);
-    if (folder.ok) this.#leftovers = readLeftovers(this.#kernel, options.pinFolder, this.#cgroupId);
+    const found = this.#findLeftovers(folder.ok);
+    if (!found.ok) return found;
+    this.#leftovers = found.value;
     const loaded = this.#load();
     if (!loaded.ok) return loaded;
     const { object, executablesUnpinned, heir } = loaded.value;
@@ -88,6 +96,8 @@ class Attaching {
     const others = this.#leftovers.filter((leftover) => leftover !== heir);
     const ancestors = others.map((leftover) => this.#retire(leftover, object.layout & 0xff, learned.value.networkNamespaceCookie));
     for (const { program } of this.#displaced) closeSync(program);
+    this.#takeOffOthers(ancestors);
+    if (this.#unpinned.length > 0) unpin(findPins(this.#kernel).filter((pin) => this.#unpinned.some((set) => isPinOf(pin, set))));
     if (folder.ok) removeOthers(options.pinFolder, pinned.ok ? name : undefined);
     for (const fd of heir?.maps.values() ?? []) closeSync(fd);
     return ok({
@@ -100,6 +110,7 @@ class Attaching {
       cgroupFd: this.#cgroupFd,
       cgroupId: this.#cgroupId,
       cgroupPath: options.cgroupPath,
+      listenerPort: options.listenerPort,
       learned: learned.value,
       executablesUnpinned,
       place: options.pinFolder === "" ? "" : join(options.pinFolder, name),
@@ -108,6 +119,33 @@ class Attaching {
       guarded: guarded.value,
       ancestors: ancestors.filter(({ links, records }) => links.length > 0 || records.kind !== "unreadable"),
     });
+  }
+
+  /**
+   * What earlier agents left: in the pin folder, and what is in effect without being there. Without the right to list what the kernel
+   * has (CAP_SYS_ADMIN, which the unit does not give; its ExecStopPost has it and gathers) it is the pin folder alone.
+   */
+  #findLeftovers(usesFolder: boolean): Result<readonly Leftover[], RedirectorError> {
+    const { pinFolder, listenerPort } = this.#options;
+    const scope = { cgroupFd: this.#cgroupFd, listenerPort };
+    if (!usesFolder) {
+      const sets = findElsewhere(this.#libbpf, this.#kernel, scope, new Set());
+      if (!sets.ok) return sets.error.kind === "query-failed" ? ok([]) : sets;
+      this.#unpinned = sets.value;
+      return ok(sets.value.map((set) => leftoverOf(this.#kernel, set, this.#cgroupId)));
+    }
+    const known = pinnedLinks(this.#kernel, pinFolder);
+    const gathered = gatherElsewhere(this.#libbpf, this.#kernel, scope, pinFolder, known);
+    if (!gathered.ok && gathered.error.kind === "attach-failed") return gathered;
+    return ok(readLeftovers(this.#kernel, pinFolder, this.#cgroupId));
+  }
+
+  /** What is in effect beside ours and what still serves earlier connects: on another cgroup, without a link, or not to be pinned. */
+  #takeOffOthers(ancestors: readonly Ancestor[]): void {
+    const fds = [...this.#links.values(), ...ancestors.flatMap(({ links }) => links)];
+    const known = new Set(fds.flatMap((fd) => this.#kernel.linkInfo(fd)?.id ?? []));
+    // What cannot be taken off now is found again by every check, and reported.
+    takeOffElsewhere(this.#libbpf, this.#kernel, { cgroupFd: this.#cgroupFd, listenerPort: this.#options.listenerPort }, known);
   }
 
   abandon(): void {
@@ -131,7 +169,7 @@ class Attaching {
       const full = this.#loadFile(objectFile);
       if (full.ok) return ok({ ...full.value, executablesUnpinned: undefined });
       if (full.error.kind !== "load-failed") return full;
-      executablesUnpinned = full.error.message;
+      executablesUnpinned = describeBtfError(this.#libbpf.readKernelBtf()) ?? full.error.message;
     }
     const plain = this.#loadFile(objectFileWithoutBtf);
     if (plain.ok) return ok({ ...plain.value, executablesUnpinned });
@@ -184,13 +222,21 @@ class Attaching {
         continue;
       }
       const made = this.#kernel.attach(program, this.#cgroupFd, attachType, what);
-      if (!made.ok) return made;
+      if (!made.ok) return this.#explain(made.error, attachType);
       this.#links.set(name, made.value);
       if (inherited === undefined) continue;
       this.#kernel.detach(inherited);
       closeSync(inherited);
     }
     return ok(undefined);
+  }
+
+  /** The kernel says EPERM, whoever is in the way. */
+  #explain(error: RedirectorError, attachType: number): Result<never, RedirectorError> {
+    const blocker = error.errno === EPERM ? findBlocker(this.#kernel, this.#options.cgroupPath, attachType) : undefined;
+    if (blocker === undefined) return err(error);
+    const { found, advice } = describeBlocker(blocker);
+    return err({ ...error, message: `${error.message}: ${found}; ${advice}` });
   }
 
   /** The link of another layout that a program of ours can take over; its program is kept until ours have proven themselves. */

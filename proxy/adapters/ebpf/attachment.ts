@@ -32,6 +32,7 @@ export interface Attachment {
   readonly cgroupFd: number;
   readonly cgroupId: bigint;
   readonly cgroupPath: string;
+  readonly listenerPort: number;
   readonly learned: Learned;
   readonly executablesUnpinned: string | undefined;
   /** Folder of this layout below the pin folder; where pins are, or would be. */

@@ -4,6 +4,8 @@
 import { closeSync, readlinkSync } from "node:fs";
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import { loadKoffi } from "../native/koffi.ts";
+import type { Pointer } from "../native/libc.ts";
 import { type Libbpf, nameOf, openLibrary } from "./libbpf.ts";
 
 interface Functions {
@@ -14,6 +16,11 @@ interface Functions {
   readonly bpf_obj_get: (path: string) => number;
   readonly bpf_obj_get_info_by_fd: (fd: number, info: Uint8Array, length: Uint8Array) => number;
   readonly bpf_prog_get_fd_by_id: (id: number) => number;
+  readonly bpf_link_get_fd_by_id: (id: number) => number;
+  readonly bpf_map_get_fd_by_id: (id: number) => number;
+  readonly bpf_link_get_next_id: (id: number, next: Uint8Array) => number;
+  readonly bpf_prog_get_next_id: (id: number, next: Uint8Array) => number;
+  readonly bpf_prog_detach2: (programFd: number, targetFd: number, attachType: number) => number;
   readonly bpf_prog_query: (
     targetFd: number,
     attachType: number,
@@ -33,6 +40,11 @@ const DECLARATIONS = [
   "int bpf_obj_get(const char *path)",
   "int bpf_obj_get_info_by_fd(int fd, void *info, void *length)",
   "int bpf_prog_get_fd_by_id(uint32_t id)",
+  "int bpf_link_get_fd_by_id(uint32_t id)",
+  "int bpf_map_get_fd_by_id(uint32_t id)",
+  "int bpf_link_get_next_id(uint32_t id, void *next)",
+  "int bpf_prog_get_next_id(uint32_t id, void *next)",
+  "int bpf_prog_detach2(int programFd, int targetFd, int attachType)",
   "int bpf_prog_query(int targetFd, int attachType, uint32_t flags, void *attachFlags, void *ids, void *count)",
   "int bpf_map_get_next_key(int fd, const void *key, void *next)",
 ] as const;
@@ -57,7 +69,34 @@ export interface MapInfo {
   readonly name: string;
 }
 
+export interface ProgramInfo {
+  readonly id: number;
+  readonly type: number;
+  /** At most 15 characters. */
+  readonly name: string;
+  /** Nanoseconds since boot, suspended time included. */
+  readonly loadedNs: bigint;
+  readonly loadedByUid: number;
+  readonly mapIds: readonly number[];
+}
+
+/** How programs hang on one cgroup at one hook, without what its parents add. */
+export interface OwnAttachments {
+  readonly programIds: readonly number[];
+  /** No flag: the cgroup takes one program at this hook, and nobody may attach another here or below. */
+  readonly single: boolean;
+  /** Whoever attaches below replaces what runs there. */
+  readonly overridable: boolean;
+}
+
 const INFO_BYTES = 256;
+/** More than the verifier lets a program use. */
+const MAX_MAP_IDS = 64;
+/** A kernel with more objects than this is not walked to the end. */
+const MAX_OBJECTS = 65_536;
+const ENOENT = 2;
+const FLAG_OVERRIDE = 1;
+const FLAG_MULTI = 2;
 const LINK_TYPE_CGROUP = 3;
 const QUERY_EFFECTIVE = 1;
 const MAX_PROGRAMS = 64;
@@ -109,11 +148,21 @@ export class KernelObjects {
 
   /** A descriptor for what is pinned there, of the wanted kind; undefined when there is no such thing. The caller closes it. */
   openPin(path: string, kind: "map" | "link"): number | undefined {
+    const opened = this.openAnyPin(path);
+    if (opened === undefined || opened.kind === kind) return opened?.fd;
+    closeSync(opened.fd);
+    return undefined;
+  }
+
+  /** A descriptor for what is pinned there, and what it is; undefined when it is nothing of eBPF. The caller closes it. */
+  openAnyPin(path: string): { readonly kind: "map" | "link" | "program"; readonly fd: number } | undefined {
     const fd = this.#functions.bpf_obj_get(path);
     if (fd < 0) return undefined;
     // "anon_inode:bpf-map", "anon_inode:bpf_link", some kernels with brackets.
     const target = readlinkSync(`/proc/self/fd/${fd}`);
-    if (kind === "map" ? target.includes("bpf-map") : /bpf[-_]link/.test(target)) return fd;
+    if (target.includes("bpf-map")) return { kind: "map", fd };
+    if (/bpf[-_]link/.test(target)) return { kind: "link", fd };
+    if (target.includes("bpf-prog")) return { kind: "program", fd };
     closeSync(fd);
     return undefined;
   }
@@ -155,6 +204,63 @@ export class KernelObjects {
     return fd < 0 ? undefined : fd;
   }
 
+  /** A descriptor for the link of this id; undefined when it went away. The caller closes it. */
+  openLink(id: number): number | undefined {
+    const fd = this.#functions.bpf_link_get_fd_by_id(id);
+    return fd < 0 ? undefined : fd;
+  }
+
+  /** A descriptor for the map of this id; undefined when it went away. The caller closes it. */
+  openMap(id: number): number | undefined {
+    const fd = this.#functions.bpf_map_get_fd_by_id(id);
+    return fd < 0 ? undefined : fd;
+  }
+
+  /** Ids of all links or programs of the machine. Fails without the right to look at all of them. */
+  ids(kind: "link" | "program"): Result<readonly number[], RedirectorError> {
+    const next = new Uint32Array(1);
+    const bytes = new Uint8Array(next.buffer);
+    const step = kind === "link" ? this.#functions.bpf_link_get_next_id : this.#functions.bpf_prog_get_next_id;
+    const found: number[] = [];
+    for (;;) {
+      const code = step(found.at(-1) ?? 0, bytes);
+      if (code === -ENOENT) return ok(found);
+      if (code !== 0) return err(this.#libbpf.describeFailure("query-failed", `cannot list the eBPF ${kind}s of this kernel`, -code));
+      if (found.length >= MAX_OBJECTS)
+        return err({ kind: "query-failed", message: `cannot list the eBPF ${kind}s of this kernel: found more than ${MAX_OBJECTS}` });
+      found.push(next[0] ?? 0);
+    }
+  }
+
+  programInfo(fd: number): ProgramInfo | undefined {
+    const koffi = loadKoffi();
+    const ids: Pointer = koffi.alloc("uint32_t", MAX_MAP_IDS);
+    try {
+      const asked = this.#ask(fd, (view) => {
+        view.setUint32(52, MAX_MAP_IDS, true);
+        view.setBigUint64(56, koffi.address(ids), true);
+      });
+      if (!asked) return undefined;
+      const view = this.#view;
+      const count = Math.min(view.getUint32(52, true), MAX_MAP_IDS);
+      return {
+        type: view.getUint32(0, true),
+        id: view.getUint32(4, true),
+        loadedNs: view.getBigUint64(40, true),
+        loadedByUid: view.getUint32(48, true),
+        name: textOf(this.#info.subarray(64, 80)),
+        mapIds: count === 0 ? [] : [...(koffi.decode(ids, "uint32_t", count) as Iterable<number>)],
+      };
+    } finally {
+      koffi.free(ids);
+    }
+  }
+
+  /** Takes off a program that was attached without a link. */
+  detachProgram(programFd: number, cgroupFd: number, attachType: number): void {
+    this.#functions.bpf_prog_detach2(programFd, cgroupFd, attachType);
+  }
+
   /** Name of a program as the kernel keeps it, at most 15 characters; empty when it went away. Needs the right to look at all of them. */
   programName(id: number): string {
     const fd = this.#functions.bpf_prog_get_fd_by_id(id);
@@ -166,19 +272,37 @@ export class KernelObjects {
 
   /** Ids of the programs that run for a process of this cgroup, in the order in which they run. */
   effectivePrograms(cgroupFd: number, attachType: number): Result<readonly number[], RedirectorError> {
-    const flags = new Uint8Array(4);
+    const found = this.#query(cgroupFd, attachType, QUERY_EFFECTIVE);
+    return found.ok ? ok(found.value.ids) : found;
+  }
+
+  /** Programs that hang on this very cgroup, with a link or without. */
+  ownAttachments(cgroupFd: number, attachType: number): Result<OwnAttachments, RedirectorError> {
+    const found = this.#query(cgroupFd, attachType, 0);
+    if (!found.ok) return found;
+    const { ids, flags } = found.value;
+    const single = ids.length > 0 && (flags & (FLAG_OVERRIDE | FLAG_MULTI)) === 0;
+    return ok({ programIds: ids, single, overridable: ids.length > 0 && (flags & FLAG_OVERRIDE) !== 0 });
+  }
+
+  #query(
+    cgroupFd: number,
+    attachType: number,
+    queryFlags: number,
+  ): Result<{ readonly ids: readonly number[]; readonly flags: number }, RedirectorError> {
+    const flags = new Uint32Array(1);
     const ids = new Uint32Array(MAX_PROGRAMS);
     const count = new Uint32Array([MAX_PROGRAMS]);
     const code = this.#functions.bpf_prog_query(
       cgroupFd,
       attachType,
-      QUERY_EFFECTIVE,
-      flags,
+      queryFlags,
+      new Uint8Array(flags.buffer),
       new Uint8Array(ids.buffer),
       new Uint8Array(count.buffer),
     );
-    if (code !== 0) return err(this.#libbpf.describeFailure("attach-failed", "cannot ask which programs are in effect", -code));
-    return ok([...ids.subarray(0, count[0])]);
+    if (code !== 0) return err(this.#libbpf.describeFailure("query-failed", "cannot query which programs are in effect", -code));
+    return ok({ ids: [...ids.subarray(0, count[0])], flags: flags[0] ?? 0 });
   }
 
   /** All keys of a small map. */
@@ -194,8 +318,9 @@ export class KernelObjects {
     return found;
   }
 
-  #ask(fd: number): boolean {
+  #ask(fd: number, prepare: (view: DataView) => void = () => {}): boolean {
     this.#info.fill(0);
+    prepare(this.#view);
     const length = new Uint32Array([INFO_BYTES]);
     return this.#functions.bpf_obj_get_info_by_fd(fd, this.#info, new Uint8Array(length.buffer)) === 0;
   }

@@ -20,6 +20,9 @@ import {
 type LibraryHandle = ReturnType<ReturnType<typeof loadKoffi>["load"]>;
 type ErrorKind = RedirectorError["kind"];
 
+/** Where the kernel shows its types. */
+export const KERNEL_BTF = "/sys/kernel/btf/vmlinux";
+
 const BPF_ANY = 0n;
 const VERIFIER_LOG_BYTES = 256 * 1024;
 const VERIFIER_LOG_LINES = 6;
@@ -47,6 +50,8 @@ interface Functions {
   readonly bpf_object__find_map_fd_by_name: (object: Pointer, name: string) => number;
   readonly bpf_program__set_log_buf: (program: Pointer, buffer: Pointer, size: number) => number;
   readonly bpf_program__fd: (program: Pointer) => number;
+  readonly btf__parse: (path: string, split: null) => Pointer | null;
+  readonly btf__free: (btf: Pointer) => void;
   readonly bpf_object__kversion: (object: Pointer) => number;
   readonly bpf_object__find_map_by_name: (object: Pointer, name: string) => Pointer | null;
   readonly bpf_map__reuse_fd: (map: Pointer, fd: number) => number;
@@ -68,6 +73,8 @@ const LIBBPF_DECLARATIONS = [
   "int bpf_object__find_map_fd_by_name(void *object, const char *name)",
   "int bpf_program__set_log_buf(void *program, void *buffer, size_t size)",
   "int bpf_program__fd(void *program)",
+  "void *btf__parse(const char *path, void *split)",
+  "void btf__free(void *btf)",
   "uint32_t bpf_object__kversion(void *object)",
   "void *bpf_object__find_map_by_name(void *object, const char *name)",
   "int bpf_map__reuse_fd(void *map, int fd)",
@@ -154,6 +161,15 @@ export class Libbpf {
 
   close(object: LoadedObject): void {
     this.#functions.bpf_object__close(object.pointer);
+  }
+
+  /** Whether this libbpf can read the kernel's types: a newer kernel may write them in a form that it does not know. Takes some milliseconds. */
+  readKernelBtf(): Result<void, RedirectorError> {
+    const found = this.#functions.btf__parse(KERNEL_BTF, null);
+    if (found === null)
+      return err(this.#failure("load-failed", `cannot read the kernel's BTF at "${KERNEL_BTF}"`, loadKoffi().errno(), []));
+    this.#functions.btf__free(found);
+    return DONE;
   }
 
   /** The descriptor of a map; it lives as long as the object. */
@@ -323,6 +339,11 @@ export class Libbpf {
       koffi.free(log);
     }
   }
+}
+
+/** Undefined when it can be read. */
+export function describeBtfError(read: Result<void, RedirectorError>): string | undefined {
+  return read.ok ? undefined : `${read.error.message}; install a newer libbpf1, or boot a kernel whose types it can read`;
 }
 
 const DONE: Result<void, RedirectorError> = ok(undefined);

@@ -78,14 +78,34 @@ export function readLeftovers(kernel: KernelObjects, path: string, cgroupId: big
 }
 
 function readLeftover(kernel: KernelObjects, path: string, folder: string, cgroupId: bigint): Leftover {
-  const strange: string[] = [];
   const links = new Map<ProgramName, number>();
   const maps = new Map<MapName, number>();
   const place = join(path, folder);
+  for (const { name } of PROGRAMS) {
+    const fd = kernel.openPin(join(place, linkPin(name)), "link");
+    if (fd !== undefined) links.set(name, fd);
+  }
+  for (const name of MAP_NAMES) {
+    const fd = kernel.openPin(join(place, mapPin(name)), "map");
+    if (fd !== undefined) maps.set(name, fd);
+  }
+  return examine(kernel, folder, cgroupId, { links, maps });
+}
+
+/** Keeps what is as it should be, and closes the rest. */
+export function examine(
+  kernel: KernelObjects,
+  folder: string,
+  cgroupId: bigint,
+  found: { readonly links: ReadonlyMap<ProgramName, number>; readonly maps: ReadonlyMap<MapName, number> },
+): Leftover {
+  const strange: string[] = [];
+  const links = new Map<ProgramName, number>();
+  const maps = new Map<MapName, number>();
   const isFirst = recordVersionOf(folder) === 1;
   let firstRecords: number | undefined;
   for (const { name, attachType } of PROGRAMS) {
-    const fd = kernel.openPin(join(place, linkPin(name)), "link");
+    const fd = found.links.get(name);
     const info = fd === undefined ? undefined : kernel.linkInfo(fd);
     if (fd === undefined) continue;
     // Detached, of another cgroup, or no link of ours at all: a new one takes its place.
@@ -93,7 +113,7 @@ function readLeftover(kernel: KernelObjects, path: string, folder: string, cgrou
     else closeSync(fd);
   }
   for (const name of MAP_NAMES) {
-    const fd = kernel.openPin(join(place, mapPin(name)), "map");
+    const fd = found.maps.get(name);
     const mismatch = fd === undefined ? `map "${name}" is missing` : describeMapMismatch(kernel, fd, name);
     if (fd !== undefined && mismatch === undefined) maps.set(name, fd);
     else if (fd !== undefined && isFirst && name === "records" && describeMapMismatch(kernel, fd, name, FIRST_RECORDS) === undefined)
@@ -102,6 +122,20 @@ function readLeftover(kernel: KernelObjects, path: string, folder: string, cgrou
     if (mismatch !== undefined) strange.push(mismatch);
   }
   return { folder, links, maps, firstRecords, strange };
+}
+
+/** Ids of all links that are pinned below the pin folder. */
+export function pinnedLinks(kernel: KernelObjects, path: string): ReadonlySet<number> {
+  const found = new Set<number>();
+  for (const folder of listFolder(path).slice(0, MAX_FOLDERS))
+    for (const { name } of PROGRAMS) {
+      const fd = kernel.openPin(join(path, folder, linkPin(name)), "link");
+      if (fd === undefined) continue;
+      const id = kernel.linkInfo(fd)?.id;
+      if (id !== undefined) found.add(id);
+      closeSync(fd);
+    }
+  return found;
 }
 
 /** Pins a whole new set and gives it its name in one step; what had that name is put aside for {@link removeFolder}. */

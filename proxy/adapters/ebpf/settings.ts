@@ -3,6 +3,7 @@
 
 import type { RedirectorError } from "../../core/ports.ts";
 import { err, ok, type Result } from "../../core/result.ts";
+import type { KernelObjects } from "./kernel-objects.ts";
 import { type MapDescriptors, SETTINGS_BYTES } from "./layout.ts";
 import type { Libbpf } from "./libbpf.ts";
 
@@ -18,6 +19,16 @@ const KEY = new Uint8Array(4);
 export interface SettingsWords {
   readonly listenerPort: number;
   readonly passForeignNamespaces: boolean;
+}
+
+/** Which agent, in which network namespace, programs belong to. */
+export interface SettingsOwner {
+  readonly networkNamespaceCookie: bigint;
+  readonly listenerPort: number;
+  /** Of the process that is exempt, in the kernel's numbers; 0: nobody. */
+  readonly exemptProcessId: number;
+  /** Nanoseconds since boot; 0: not known. */
+  readonly exemptStartNs: bigint;
 }
 
 /** What the kernel programs learned from the agent's probe. */
@@ -87,6 +98,20 @@ export function exemptNobody(libbpf: Libbpf, maps: MapDescriptors, learned: Lear
   view.setBigUint64(EXEMPT_CGROUP, 0n, true);
   view.setUint32(EXEMPT_TGID, 0, true);
   return writeSettings(libbpf, maps, bytes);
+}
+
+/** Whose settings they are, read from a map of any layout; undefined when the map has another form. */
+export function readOwner(libbpf: Libbpf, kernel: Pick<KernelObjects, "mapInfo">, settings: number): SettingsOwner | undefined {
+  if (kernel.mapInfo(settings)?.valueBytes !== SETTINGS_BYTES) return undefined;
+  const bytes = new Uint8Array(SETTINGS_BYTES);
+  if (!libbpf.lookup(settings, KEY, bytes, "the settings").ok) return undefined;
+  const view = new DataView(bytes.buffer);
+  return {
+    networkNamespaceCookie: view.getBigUint64(AGENT_NETNS, true),
+    listenerPort: view.getUint16(LISTENER_PORT, true),
+    exemptProcessId: view.getUint32(EXEMPT_TGID, true),
+    exemptStartNs: view.getBigUint64(EXEMPT_START, true),
+  };
 }
 
 export function readSettings(libbpf: Libbpf, maps: MapDescriptors, into: Uint8Array<ArrayBuffer>): Result<void, RedirectorError> {

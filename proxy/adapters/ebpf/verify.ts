@@ -6,8 +6,10 @@ import { join } from "node:path";
 import type { RedirectFault } from "../../core/ports.ts";
 import { ENDPOINTS, type Endpoint } from "../../core/request/endpoint.ts";
 import type { Attachment } from "./attachment.ts";
+import { takeOffElsewhere } from "./elsewhere.ts";
 import { readGuarded, writeGuarded } from "./guarded.ts";
-import { MAP_NAMES, PROGRAMS, type ProgramName, SETTINGS_BYTES } from "./layout.ts";
+import { beginsRedirect, MAP_NAMES, PROGRAMS, type ProgramName, SETTINGS_BYTES } from "./layout.ts";
+import { isOwnProgram } from "./own-objects.ts";
 import { linkPin, mapPin, openPinFolder, repin } from "./pins.ts";
 import { readSettings, writeSettings } from "./settings.ts";
 
@@ -17,6 +19,7 @@ export function verifyAttachment(at: Attachment, wanted: ReadonlySet<Endpoint>, 
     ...PROGRAMS.flatMap(({ name, attachType }) => verifyProgram(at, name, attachType)),
     ...verifySettings(at),
     ...verifyGuarded(at, wanted),
+    ...verifyAlone(at),
     ...(pinned ? verifyPins(at, pinFolder) : []),
   ];
 }
@@ -46,6 +49,24 @@ function verifyProgram(at: Attachment, name: ProgramName, attachType: number): R
   if (!effective.ok) faults.push({ what: effective.error.message, repaired: false });
   else if (!effective.value.includes(programId)) faults.push({ what: `program "${name}" is attached but not in effect`, repaired: false });
   return faults;
+}
+
+/** Programs of another agent of this product that redirect, too: its connects and ours would end at a listener that has no record. */
+function verifyAlone(at: Attachment): RedirectFault[] {
+  const { kernel, libbpf, cgroupFd, links, listenerPort } = at;
+  const own = new Set([...at.programs.values()].flatMap((fd) => kernel.programId(fd) ?? []));
+  const others = PROGRAMS.filter(({ name }) => beginsRedirect(name)).flatMap(({ attachType }) => {
+    const effective = kernel.effectivePrograms(cgroupFd, attachType);
+    return effective.ok ? effective.value.filter((id) => !own.has(id)) : [];
+  });
+  const found = others.filter((id) => isOwnProgram(kernel, id));
+  if (found.length === 0) return [];
+  const fds = [...links.values(), ...at.ancestors.flatMap((ancestor) => ancestor.links)];
+  const known = new Set(fds.flatMap((fd) => kernel.linkInfo(fd)?.id ?? []));
+  const taken = takeOffElsewhere(libbpf, kernel, { cgroupFd, listenerPort }, known);
+  const repaired = taken.ok && taken.value.left.length === 0 && taken.value.off.length > 0;
+  const reason = taken.ok ? "" : `: ${taken.error.message}`;
+  return [{ what: `programs of another azure-proxy-agent (id ${found.join(", ")}) redirect, too${reason}`, repaired }];
 }
 
 function verifySettings(at: Attachment): RedirectFault[] {

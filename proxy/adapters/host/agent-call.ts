@@ -6,7 +6,8 @@ import { AUTHORIZATION_HEADER, CLAIMS_HEADER, DATE_HEADER } from "../../core/cha
 import type { LatchedKey } from "../../core/channel/secure-channel.ts";
 import type { HostReply, SendToHost } from "../../core/ports.ts";
 import { ENDPOINT_FACTS, type Endpoint } from "../../core/request/endpoint.ts";
-import type { HeaderField } from "../../core/request/http-message.ts";
+import { type HeaderField, headerValue } from "../../core/request/http-message.ts";
+import { MISDIRECTED_MARK } from "../../core/request/replies.ts";
 import { splitTarget } from "../../core/request/request-target.ts";
 import { err, type Result } from "../../core/result.ts";
 
@@ -50,10 +51,19 @@ export function makeCallHost(send: SendToHost, hostDate: () => string): CallHost
     if (key !== undefined) fields.push([AUTHORIZATION_HEADER, renderAuthorization(key, signingInput(method, parts.value, fields, body))]);
     const head = renderHead(method, target, fields);
     const reply = await send({ peer, method, head, body, deadlineMs: CALL_DEADLINE_MS, maxResponseBytes });
+    if (reply.ok && isOwnAnswer(reply.value)) return err({ message: `cannot ${what}: ${CAME_BACK}` });
     if (reply.ok) return reply;
     return err({ message: `cannot ${what}: host ${peer.address}:${peer.port} ${reply.error.kind}: ${reply.error.detail}` });
   };
 }
+
+/** The host never answers so: the call was redirected to our own listener, by programs that do not know this agent. */
+function isOwnAnswer({ head }: HostReply): boolean {
+  return head.status === 421 && headerValue(head.headers, MISDIRECTED_MARK[0].toLowerCase()) === MISDIRECTED_MARK[1];
+}
+
+const CAME_BACK =
+  "the call came back to the agent's own listener: programs of an earlier agent redirect it; restart the agent, or stop it and run: azure-proxy-agent release";
 
 /** Undefined when the body is not in the charset that the head names (UTF-8 when it names none). */
 export function decodeReply(reply: HostReply): string | undefined {

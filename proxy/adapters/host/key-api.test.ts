@@ -118,4 +118,11 @@ describe("key api", () => {
       "cannot read secure channel status: host 168.63.129.16:80 unreachable: connection refused",
     );
   });
+
+  test("T-191: recognises its own listener's answer, and says what redirects the call", async () => {
+    const { api } = setUp(421, "{}", [["Server", "azure-proxy-agent"]]);
+    expect(message(await api.readStatus())).toContain("came back to the agent's own listener");
+    const host = setUp(421, "{}", []);
+    expect(message(await host.api.readStatus())).toBe("cannot read secure channel status: found answer 421, want 2xx");
+  });
 });

@@ -221,6 +221,7 @@ export class ClientConnection implements StreamEvents, ClientLink {
 
   #refuseHead(status: number, detail: string): void {
     this.context.onRefusal(this.peer, status, detail);
+    this.#admitted.headRefused?.(status, detail);
     this.stream.write(renderLocalReply(bareReply(status), undefined, false));
     this.#linger();
   }

@@ -4,7 +4,7 @@
 import { decode, encode } from "cbor-x/index-no-eval";
 import type { Endpoint } from "../../core/request/endpoint.ts";
 import { err, ok, type Result } from "../../core/result.ts";
-import { parseRuleItem, renderRuleError, usesExecutableHashes } from "../../core/rules/rules.ts";
+import { parseRuleItem, renderRuleError, usesAccountNames, usesExecutableHashes } from "../../core/rules/rules.ts";
 import { compilePolicy, renderCompileError } from "./compile-rules.ts";
 
 export interface CompiledItem {
@@ -12,6 +12,7 @@ export interface CompiledItem {
   /** What has no effect in the item, in words. */
   readonly warnings: readonly string[];
   readonly wantsExecutableHash: boolean;
+  readonly wantsAccountNames: boolean;
 }
 
 /** Items whose JSON is longer than this are compiled by a process of their own. Characters; about a hundred privileges. */
@@ -25,7 +26,12 @@ export function compileItem(endpoint: Endpoint, json: unknown): Result<CompiledI
   const component = compilePolicy(rules.value, endpoint);
   if (!component.ok) return err(renderCompileError(component.error));
   const warnings = rules.value.warnings.map(({ kind, pointer, name }) => `${kind} at "${pointer}": ${JSON.stringify(name)}`);
-  return ok({ component: component.value, warnings, wantsExecutableHash: usesExecutableHashes(rules.value) });
+  return ok({
+    component: component.value,
+    warnings,
+    wantsExecutableHash: usesExecutableHashes(rules.value),
+    wantsAccountNames: usesAccountNames(rules.value),
+  });
 }
 
 /**

@@ -29,7 +29,7 @@ export interface ComponentPolicy extends Policy {
 }
 
 /** Facts a policy needs in addition to those every caller has. */
-export type PolicyNeeds = Pick<Policy, "wantsExecutableHash">;
+export type PolicyNeeds = Pick<Policy, "wantsExecutableHash" | "wantsAccountNames">;
 
 const FAILED: PolicyDecision = { kind: "deny", reason: "policy-failed", rule: "" };
 const NO_SETTINGS = new Uint8Array();
@@ -108,6 +108,7 @@ function planOfOne(exported: (name: string) => boolean): ComponentPlan {
 class RunningPolicy implements ComponentPolicy {
   readonly policyId: string;
   readonly wantsExecutableHash: boolean;
+  readonly wantsAccountNames: boolean;
   readonly #component: CompiledComponent;
   #instance: ComponentInstance | undefined;
   #failures = 0;
@@ -115,6 +116,7 @@ class RunningPolicy implements ComponentPolicy {
   constructor(policyId: string, component: CompiledComponent, needs: PolicyNeeds) {
     this.policyId = policyId;
     this.wantsExecutableHash = needs.wantsExecutableHash === true;
+    this.wantsAccountNames = needs.wantsAccountNames === true;
     this.#component = component;
   }
 

@@ -4,14 +4,16 @@
 
 import type { Identify } from "../../core/ports.ts";
 import type { AuditRecord, Caller, Claims } from "../../core/request/caller.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { ok, type Result } from "../../core/result.ts";
-import { type AccountOf, makeAccounts } from "./accounts.ts";
+import { type AccountOf, type Accounts, makeAccounts } from "./accounts.ts";
 import { type CgroupPathOf, makeCgroupPaths } from "./cgroup-path.ts";
 import { readCommandLine } from "./command-line.ts";
 import { provePath, readExecutable } from "./executable.ts";
 import { type HashExecutable, makeExecutableHashes } from "./executable-hash.ts";
 import { type KernelNumbersOf, makeKernelNumbers } from "./inode.ts";
 import { type Lane, makeLane } from "./lane.ts";
+import { makeLocalAccounts } from "./local-accounts.ts";
 import { openAccountDatabase } from "./nss.ts";
 import { checkStartTime, openProcess } from "./process.ts";
 
@@ -22,6 +24,10 @@ export interface IdentifyOptions {
   readonly ownProcessId?: number;
   /** Account name and groups of a user id. Default: this machine's account database, with a cache. */
   readonly accountOf?: AccountOf;
+  /** Why the kernel's programs record no start time and executable; undefined when they do. */
+  readonly unpinnedReason?: string | undefined;
+  /** Whether the policies in effect for an endpoint look at names; asked for each connection. Default: they do. */
+  readonly namesWanted?: (endpoint: Endpoint) => boolean;
   /** Where the root of the cgroup2 hierarchy is mounted. Without it no caller has a cgroup path. */
   readonly cgroupRoot?: string;
   /** Default: no caller has a hash. */
@@ -42,6 +48,11 @@ const COMMAND_LINE_LANE = { places: 3, limitMs: 100, maxWaiting: 4096 };
 const FILE_LANE = { places: 3, limitMs: 2_000, maxWaiting: 256 };
 /** Kernel memory: a lock may be contended, but nothing hangs. */
 const PROC_LANE = { places: 4, limitMs: 2_000, maxWaiting: 4096 };
+
+/** This machine's accounts: its own files, and whatever nsswitch.conf names. */
+export function openAccounts(): Accounts {
+  return makeAccounts({ database: openAccountDatabase(), localAccountOf: makeLocalAccounts("/etc"), nowMs: () => performance.now() });
+}
 
 interface Program {
   readonly path: string | undefined;
@@ -84,7 +95,8 @@ interface Ways {
  */
 export function makeIdentify(options: IdentifyOptions): Identify {
   const ownProcessId = options.ownProcessId ?? process.pid;
-  const accountOf = options.accountOf ?? makeAccounts({ database: openAccountDatabase(), nowMs: () => performance.now() });
+  const accountOf = options.accountOf ?? openAccounts().accountOf;
+  const namesWanted = options.namesWanted ?? (() => true);
   const lanes = { commandLine: makeLane(COMMAND_LINE_LANE), file: makeLane(FILE_LANE), proc: makeLane(PROC_LANE) };
   const kernelNumbersOf = makeKernelNumbers(lanes.file);
   const wantsHash = options.executableHash?.wanted ?? (() => false);
@@ -97,10 +109,10 @@ export function makeIdentify(options: IdentifyOptions): Identify {
 
   return async (record, endpoint, peer): Promise<Caller> => {
     // Started first: the account database may take its time while the process is looked at.
-    const asked = accountOf(record.realUid);
+    const asked = accountOf(record.realUid, namesWanted(endpoint));
     const cgroupAsked = readCgroupPath(record, cgroupPathOf);
     const ways = { ...lanes, kernelNumbersOf, hash: wantsHash() ? hash : undefined };
-    const program = foreign === undefined ? await readProgram(record, ways) : unknownProgram(foreign);
+    const program = foreign === undefined ? await readProgram(record, ways, options.unpinnedReason) : unknownProgram(foreign);
     const cgroup = await cgroupAsked;
     const account = await asked;
     const claims: Claims = {
@@ -132,11 +144,13 @@ function isElevated(record: AuditRecord): boolean {
 }
 
 /** INVARIANT: the process is compared with the record before and after reading; nothing read in between outlives a difference. */
-async function readProgram(record: AuditRecord, ways: Ways): Promise<Program> {
+async function readProgram(record: AuditRecord, ways: Ways, unpinnedReason: string | undefined): Promise<Program> {
   const { startTimeNs, executable: pinned } = record;
-  if (startTimeNs === undefined || pinned === undefined) {
-    return unknownProgram("the kernel has no BTF: start time and executable were not recorded at connect");
+  if (startTimeNs === undefined) {
+    const reason = unpinnedReason?.split("\n")[0] ?? "the kernel has no BTF";
+    return unknownProgram(`start time and executable were not recorded at connect: ${reason}`);
   }
+  if (pinned === undefined) return unknownProgram("the caller is a kernel thread: it has no executable");
   const held = openProcess(record.processId);
   if (!held.ok) return unknownProgram(held.error);
   using process = held.value;

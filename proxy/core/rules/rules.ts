@@ -96,6 +96,11 @@ function readWord<Word extends string>(
   return word === undefined ? refuse("unknown-word", at, words.map((known) => JSON.stringify(known)).join(" or ")) : ok(word);
 }
 
+/** Whether the rule set's answers may depend on names of users or groups, so that callers must wait for the account database. */
+export function usesAccountNames(rules: RuleSet): boolean {
+  return rules.identities.some(({ userName, groupName }) => userName !== undefined || groupName !== undefined);
+}
+
 /** Whether the rule set's answers may depend on the content of executables, so that their hashes are needed. */
 export function usesExecutableHashes(rules: RuleSet): boolean {
   return rules.identities.some(({ exeSha256 }) => exeSha256 !== undefined);

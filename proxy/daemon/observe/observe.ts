@@ -11,6 +11,7 @@ import type { Log } from "../../core/ports.ts";
 import type { AggregateStatus } from "../../core/status/status.ts";
 import type { StatusPart } from "../../core/status/status-part.ts";
 import type { KeyKeeper } from "../policy/key-keeper.ts";
+import type { RefusedHead } from "../request/admission.ts";
 import type { RequestEnd } from "../request/handle-request.ts";
 import type { Subscriber } from "../signals.ts";
 import type { StopSteps } from "../stop-steps.ts";
@@ -20,6 +21,7 @@ import { makeDenialCounter } from "./denial-counter.ts";
 import { makeHostContactPart } from "./host-contact.ts";
 import type { MetricSources } from "./metrics.ts";
 import { type MetricsService, makeMetricsService } from "./metrics-service.ts";
+import { makeRefusedHeads } from "./refused-heads.ts";
 import { makeRequestLines, type RequestLines } from "./request-lines.ts";
 import { makeStatusParts } from "./status-parts.ts";
 import { buildStatus, OWN_DETAILS, type StatusSources } from "./status-reporter.ts";
@@ -47,9 +49,11 @@ export interface ObservePorts {
 
 export interface Observe {
   readonly metrics: Pick<MetricsService, "countMalformedHead" | "countRefusedConnection" | "countUnrecorded" | "countPoll">;
-  readonly lines: Pick<RequestLines, "headRefused" | "connectionRefused">;
+  readonly lines: Pick<RequestLines, "connectionRefused">;
   /** Those who hear of every ended request, in their order. */
   readonly requestEnded: readonly Subscriber<RequestEnd>[];
+  /** A head that is no request: for its line, the summaries and the denials. */
+  headRefused(refused: RefusedHead): void;
   /** A poll is done: telemetry is sent when it is due. */
   sendTelemetry(): void;
   /** Everything that hears of a poll is done: the status is written when it is due. */
@@ -143,6 +147,12 @@ export function makeObserve(config: Config, ports: ObservePorts): Observe {
       ["metrics", metrics.countRequest],
       ["request lines", lines.ended],
     ],
+    headRefused: makeRefusedHeads({
+      snapshot: policy.snapshot,
+      line: lines.headRefused,
+      summary: summaries.count,
+      denial: denials.count,
+    }),
     sendTelemetry,
     writeDueStatus: statusWriter.afterPoll,
     statusChanged: statusWriter.changed,

@@ -64,8 +64,9 @@ describe("makeRequestLines", () => {
   test("T-90: refused heads and connections cannot flood the log", () => {
     const { lines, events } = makeTestLines();
     const peer = { address: "127.0.0.1", port: 1 };
+    const refusedEnd = end({ event: "request-denied", reason: "malformed-head", status: 400, detail: "bad request line" });
     for (let n = 0; n < 500; n++) {
-      lines.headRefused(peer, 400, "bad request line");
+      lines.headRefused(refusedEnd, { caller: undefined, userId: 1000, peer, status: 400, detail: "bad request line" });
       lines.connectionRefused(1000, false);
     }
     lines.settle();

@@ -2,16 +2,17 @@
 // core/tally/line-limit.ts decides which are left out; this file defines which lines are equal, and when the rest is flushed.
 
 import { createHash } from "node:crypto";
-import type { Log, Peer } from "../../core/ports.ts";
+import type { Log } from "../../core/ports.ts";
 import type { Owner } from "../../core/tally/connection-shares.ts";
 import { type LineToWrite, makeLineLimit, type Repeats } from "../../core/tally/line-limit.ts";
+import type { RefusedHead } from "../request/admission.ts";
 import type { RequestEnd } from "../request/handle-request.ts";
-import { logRequestEnd } from "./request-log.ts";
+import { logRequestEnd, requestFields } from "./request-log.ts";
 
 export interface RequestLines {
   ended(end: RequestEnd): void;
   /** A head that is no request. */
-  headRefused(peer: Peer, responseStatus: number, detail: string): void;
+  headRefused(end: RequestEnd, refused: RefusedHead): void;
   /** A connection that was closed because its owner has its share. */
   connectionRefused(owner: Owner, direct: boolean): void;
   /** Flushes everything that was left out so far. */
@@ -48,10 +49,23 @@ export function makeRequestLines(log: Log, monotonicMs: () => number): RequestLi
     ended(end) {
       if (admit(lineOf(end, (kept, repeats) => logRequestEnd(log, kept, repeats)))) logRequestEnd(log, end, {});
     },
-    headRefused(peer, responseStatus, detail) {
-      const fields = { reason: "malformed-head", responseStatus, detail, clientIp: peer.address, clientPort: peer.port };
-      const write = (repeats: Repeats) => log.info("request-denied", { ...fields, ...repeats });
-      if (admit(unknownCallersLine(`malformed-head ${responseStatus} ${detail}`, write))) write({});
+    headRefused(end, { caller, userId, peer }) {
+      // There was no request: its members would say that there was one.
+      const {
+        requestId: _id,
+        method: _method,
+        url: _url,
+        endorsed: _endorsed,
+        elapsedMs: _elapsed,
+        epoch: _epoch,
+        ...known
+      } = requestFields(end);
+      const unknown = { reason: end.reason, responseStatus: end.status, detail: end.detail, userId };
+      const fields = { ...(caller === undefined ? unknown : known), clientIp: peer.address, clientPort: peer.port };
+      const write = (repeats: Repeats) => log.info(end.event, { ...fields, ...repeats });
+      const outcome = `malformed-head ${end.status} ${end.detail}`;
+      const key = `${outcome}\0${caller?.endpoint}\0${caller?.claims.processFullPath}`;
+      if (admit({ user: userId === undefined ? "" : String(userId), key, outcome, keep: () => write })) write({});
     },
     connectionRefused(owner, direct) {
       const user = owner === "unrecorded" ? "" : String(owner);
@@ -81,11 +95,6 @@ function lineOf(end: RequestEnd, write: (kept: RequestEnd, repeats: Repeats) => 
       return (repeats) => write(kept, repeats);
     },
   };
-}
-
-/** Unidentified callers share one user's room. */
-function unknownCallersLine(what: string, write: (repeats: Repeats) => void): LineToWrite {
-  return { user: "", key: what, outcome: what, keep: () => write };
 }
 
 /** A copy of the target: a part of a request head would keep the whole head in memory. */

@@ -167,6 +167,11 @@ export function wantsExecutableHash(guards: Guards): boolean {
   return ENDPOINTS.some((endpoint) => guards[endpoint].policy?.wantsExecutableHash === true);
 }
 
+/** Whether the policy in effect for an endpoint looks at account or group names. */
+export function wantsAccountNames(guards: Guards, endpoint: Endpoint): boolean {
+  return guards[endpoint].policy?.wantsAccountNames === true;
+}
+
 /** The endpoints whose traffic must come to us. */
 export function wantsRedirect(guards: Guards): Readonly<Record<Endpoint, boolean>> {
   return perEndpoint((endpoint) => guards[endpoint].mode !== "disabled");

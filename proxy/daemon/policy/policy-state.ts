@@ -6,10 +6,11 @@ import { makeKeyApi } from "../../adapters/host/key-api.ts";
 import { makeRuleFolder, readRuleFile } from "../../adapters/storage/rule-file.ts";
 import type { Config } from "../../core/config.ts";
 import type { Log, SendToHost } from "../../core/ports.ts";
+import type { Endpoint } from "../../core/request/endpoint.ts";
 import { makeSignal, type Signal } from "../signals.ts";
 import type { StopSteps } from "../stop-steps.ts";
 import { makeComposeRules } from "./compose-rules.ts";
-import { wantsExecutableHash } from "./guards.ts";
+import { wantsAccountNames, wantsExecutableHash } from "./guards.ts";
 import { makeKeyFolder } from "./key-folder.ts";
 import { type KeeperPorts, type KeyKeeper, makeKeyKeeper } from "./key-keeper.ts";
 import { makePollLoop } from "./poll-loop.ts";
@@ -45,6 +46,8 @@ export interface PolicyState extends Pick<KeyKeeper, "snapshot" | "report" | "ho
   readonly polled: Pick<Signal<Polled>, "subscribe">;
   /** Rules in effect name executables by their content. */
   wantsExecutableHash(): boolean;
+  /** Rules in effect for the endpoint name accounts or groups. */
+  wantsAccountNames(endpoint: Endpoint): boolean;
   /** How long the loop has not turned although it should; 0 while it turns. */
   stalledMs(): number;
   /** Has the host polled soon, however often it is called. */
@@ -96,6 +99,7 @@ export function makePolicyState(config: Config, ports: PolicyPorts): PolicyState
     polling,
     polled,
     wantsExecutableHash: () => wantsExecutableHash(keeper.snapshot().guards),
+    wantsAccountNames: (endpoint) => wantsAccountNames(keeper.snapshot().guards, endpoint),
     stalledMs: loop.stalledMs,
     wake: loop.wake,
     start() {

@@ -16,8 +16,8 @@ export function makePrepareRules(statusFolder: string, compileCommand: readonly 
   return async (endpoint, json) => {
     const compiled = await compileItemApart(compileCommand, endpoint, json);
     if (!compiled.ok) return compiled;
-    const { component, warnings, wantsExecutableHash: needsHashes } = compiled.value;
-    const policy = loadPolicy(component, { wantsExecutableHash: needsHashes });
+    const { component, warnings, wantsExecutableHash, wantsAccountNames } = compiled.value;
+    const policy = loadPolicy(component, { wantsExecutableHash, wantsAccountNames });
     if (!policy.ok) return err(`cannot load the compiled component: ${JSON.stringify(policy.error)}`);
     copies[endpoint].put(component, (written) => {
       if (!written.ok) log.warn("policy-file-not-written", { message: written.error.message });

@@ -4,7 +4,7 @@ import type { Admission, ConnectionOrigin, Identify, RedirectCounters } from "..
 import type { AuditRecord, Caller } from "../../core/request/caller.ts";
 import { err, ok, type Result } from "../../core/result.ts";
 import type { Held } from "../../core/tally/connection-shares.ts";
-import { type ConnectionPorts, makeAdmission } from "./admission.ts";
+import { type ConnectionPorts, makeAdmission, type RefusedHead } from "./admission.ts";
 import type { CallerLookup } from "./handle-request.ts";
 import { makeIdentifyTurns } from "./identify-turns.ts";
 
@@ -48,6 +48,7 @@ function setUp(
   let nowMs = 0;
   const refused: unknown[] = [];
   const told: (readonly [taken: number, crowded: boolean])[] = [];
+  const heads: RefusedHead[] = [];
   const admission = makeAdmission({
     redirector: {
       originOf,
@@ -59,6 +60,7 @@ function setUp(
       lookups.push(lookup);
     },
     refused: (owner, direct) => void refused.push([owner, direct]),
+    headRefused: (head) => void heads.push(head),
     unrecorded: () => undefined,
     limits: { places: 12, rootReserve: 4, perUser: 2, directPerUser: 1 },
     monotonicMs: () => nowMs,
@@ -81,6 +83,7 @@ function setUp(
     admit,
     refused,
     told,
+    heads,
     ask,
     askTwice,
     lose: () => {
@@ -103,6 +106,18 @@ function admitted(admission: Admission): boolean {
 }
 
 describe("admission", () => {
+  test("T-193: a refused head is told with its caller, or with what the record says of it", async () => {
+    const known = setUp(() => redirected(record(1000)));
+    const one = known.admit();
+    if (one.kind === "admit") one.headRefused?.(400, "bad");
+    await Bun.sleep(0);
+    expect(known.heads).toMatchObject([{ caller: { endpoint: "imds" }, userId: 1000, status: 400, detail: "bad", peer: { port: 50_000 } }]);
+    const direct = setUp(() => DIRECT);
+    const other = direct.admit();
+    if (other.kind === "admit") other.headRefused?.(431, "long");
+    expect(direct.heads).toMatchObject([{ caller: undefined, userId: 1000, status: 431 }]);
+  });
+
   test("a redirected connection is identified for the endpoint its connect went to", async () => {
     const found = await setUp(() => redirected(record(1000))).ask();
     expect(found).toMatchObject({ kind: "identified", caller: { endpoint: "imds" } });

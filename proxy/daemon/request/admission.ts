@@ -2,6 +2,7 @@
 // only then identification starts, while the request is still on its way. Nothing is read about a refused connection.
 
 import type { Admission, Connection, ConnectionOrigin, Exchange, Identify, Peer, Redirector } from "../../core/ports.ts";
+import type { Caller } from "../../core/request/caller.ts";
 import { type Endpoint, endpointAt } from "../../core/request/endpoint.ts";
 import {
   type ConnectionShares,
@@ -19,10 +20,23 @@ export interface ConnectionPorts {
   readonly handle: (exchange: Exchange, lookup: CallerLookup) => Promise<void>;
   /** A connection was closed because its owner has its share. */
   readonly refused: (owner: Owner, direct: boolean) => void;
+  /** A head was refused; called once it is known whose it was. */
+  readonly headRefused: (refused: RefusedHead) => void;
   /** The kernel has no record of a connection. */
   readonly unrecorded: () => void;
   readonly limits: ShareLimits;
   readonly monotonicMs: () => number;
+}
+
+/** A head that is no request, with what is known about who sent it. */
+export interface RefusedHead {
+  /** Undefined: not redirected, its record was lost, or it ended before it was identified. */
+  readonly caller: Caller | undefined;
+  /** Real user id by the kernel's record; undefined when there is none. */
+  readonly userId: number | undefined;
+  readonly peer: Peer;
+  readonly status: number;
+  readonly detail: string;
 }
 
 export interface ConnectionAdmission {
@@ -67,6 +81,14 @@ export function makeAdmission(ports: ConnectionPorts): ConnectionAdmission {
           const again = asked && found.kind === "identified";
           asked = true;
           await ports.handle(exchange, again ? { kind: "identified", caller: found.caller } : found);
+        },
+        headRefused: (status, detail) => {
+          const userId = owner === "unrecorded" ? undefined : owner;
+          // Read now: a socket that is closed has no far end any more.
+          const peer = { address: connection.address, port: connection.port };
+          const report = (caller: Caller | undefined) => ports.headRefused({ caller, userId, peer, status, detail });
+          if (lookup === undefined) report(undefined);
+          else void lookup.then((found) => report(found.kind === "identified" ? found.caller : undefined));
         },
         closed: () => {
           isOpen = false;

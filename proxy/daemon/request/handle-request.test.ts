@@ -357,6 +357,13 @@ describe("handleRequest", () => {
 
   test("the caller learns little: no rule, user or path in an answer", async () => {
     const { exchange } = await handle({ snapshot: snapshotOf("enforce", DENY) });
-    expect(Buffer.from(exchange.answers[0]?.body ?? []).toString()).toBe('{"error":"forbidden","requestId":"id-1"}\n');
+    const text = Buffer.from(exchange.answers[0]?.body ?? []).toString();
+    expect(JSON.parse(text)).toEqual({
+      error: "forbidden",
+      error_description:
+        "azure-proxy-agent on this machine denied this request (reason not-granted, request id id-1); explained by: sudo journalctl -u azure-proxy-agent -g id-1; what rules deny is listed by: sudo azure-proxy-agent report",
+      correlation_id: "id-1",
+      requestId: "id-1",
+    });
   });
 });

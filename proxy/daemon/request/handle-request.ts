@@ -11,7 +11,7 @@ import { judgeBuiltIn } from "../../core/request/built-in.ts";
 import type { Caller } from "../../core/request/caller.ts";
 import { type CanonicalErrorCode, type CanonicalRequest, METHODS, readRequest } from "../../core/request/canonical-request.ts";
 import { ENDPOINT_FACTS, MAX_STREAMED_BODY_BYTES } from "../../core/request/endpoint.ts";
-import { type LocalReply, refusal, unavailable } from "../../core/request/replies.ts";
+import { type Cause, type LocalReply, MISDIRECTED_MARK, refusal, unavailable } from "../../core/request/replies.ts";
 import { type Permit, permitFor, type Verdict } from "../../core/request/verdict.ts";
 import { unreachable } from "../../core/result.ts";
 import type { TrailDecision } from "../../core/trail/trail-record.ts";
@@ -144,7 +144,7 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
     return refuse({
       kind: "refused",
       event: "request-denied",
-      reply: refusal(400, requestId, "ambiguous headers or parameters"),
+      reply: refusal(400, requestId, { error: "ambiguous headers or parameters", reason: "ambiguous-request" }),
       reason: "ambiguous-request",
     });
 
@@ -157,7 +157,7 @@ export async function handleRequest(exchange: Exchange, lookup: CallerLookup, po
     case "completed":
       return end("request-forwarded", outcome.status, verdict.reason, { ...passed, detail: outcome.reason });
     case "host-failed": {
-      const reply = unavailable(requestId, "host unavailable", HOST_RETRY_SECONDS);
+      const reply = unavailable(requestId, { error: "host unavailable", reason: `host-${outcome.cause}` }, HOST_RETRY_SECONDS);
       // What could not be connected was endorsed in vain: nothing left.
       const left = outcome.cause !== "unreachable" && passed.endorsed;
       return refuse(
@@ -199,17 +199,19 @@ interface Permitted {
 }
 
 function refuseUnsettled(requestId: string): Refused {
-  const reply = unavailable(requestId, "not ready, try again", KEY_RETRY_SECONDS);
+  const reply = unavailable(requestId, { error: "not ready, try again", reason: "no-key" }, KEY_RETRY_SECONDS);
   return { kind: "refused", event: "request-failed", reply, reason: "no-key", detail: "the host was not heard yet" };
 }
 
 function refuseForm(requestId: string, code: CanonicalErrorCode): Refused {
   if (code === "CANON_METHOD") {
-    const reply = refusal(405, requestId, "method not allowed", { headers: [["Allow", METHODS.join(", ")]], close: true });
-    return { kind: "refused", event: "request-denied", reply, reason: "method-not-allowed" };
+    const cause = { error: "method not allowed", reason: "method-not-allowed" };
+    const reply = refusal(405, requestId, cause, { headers: [["Allow", METHODS.join(", ")]], close: true });
+    return { kind: "refused", event: "request-denied", reply, reason: cause.reason };
   }
-  const reply = refusal(400, requestId, "ambiguous request target");
-  return { kind: "refused", event: "request-denied", reply, reason: "ambiguous-target", detail: code };
+  const cause = { error: "ambiguous request target", reason: "ambiguous-target" };
+  const reply = refusal(400, requestId, cause);
+  return { kind: "refused", event: "request-denied", reply, reason: cause.reason, detail: code };
 }
 
 function refuseUnknownCaller(lookup: CallerLookup, requestId: string): Refused {
@@ -217,14 +219,19 @@ function refuseUnknownCaller(lookup: CallerLookup, requestId: string): Refused {
     return {
       kind: "refused",
       event: "request-failed",
-      reply: unavailable(requestId, "caller unknown, try again", HOST_RETRY_SECONDS),
+      reply: unavailable(requestId, { error: "caller unknown, try again", reason: "record-lost" }, HOST_RETRY_SECONDS),
       reason: "record-lost",
     };
   }
   return {
     kind: "refused",
     event: "request-denied",
-    reply: refusal(421, requestId, "misdirected request", { close: true }),
+    reply: refusal(
+      421,
+      requestId,
+      { error: "misdirected request", reason: "not-redirected" },
+      { close: true, headers: [MISDIRECTED_MARK] },
+    ),
     reason: "not-redirected",
   };
 }
@@ -239,7 +246,13 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
 
   const builtIn = judgeBuiltIn(caller.endpoint, caller.claims.runAsElevated, line.method, line.target);
   if (builtIn.kind === "refused")
-    return { kind: "refused", event: "request-denied", reply: refusal(403, requestId, "forbidden"), reason: builtIn.reason, request };
+    return {
+      kind: "refused",
+      event: "request-denied",
+      reply: refusal(403, requestId, { error: "forbidden", reason: builtIn.reason }),
+      reason: builtIn.reason,
+      request,
+    };
 
   const exempt = builtIn.kind === "exempt";
   const { verdict, outcomes: modules } = exempt
@@ -250,7 +263,7 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
     return {
       kind: "refused",
       event: "request-denied",
-      reply: refusal(403, requestId, "forbidden"),
+      reply: refusal(403, requestId, { error: "forbidden", reason: verdict.reason }),
       reason: verdict.reason,
       detail: describeModule(verdict),
       verdict,
@@ -263,7 +276,7 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
     return {
       kind: "refused",
       event: "request-failed",
-      reply: unavailable(requestId, "no key latched yet", KEY_RETRY_SECONDS),
+      reply: unavailable(requestId, { error: "no key latched yet", reason: "no-key" }, KEY_RETRY_SECONDS),
       reason: "no-key",
       verdict,
       request,
@@ -348,17 +361,20 @@ function refuseBody(requestId: string, failure: BodyFailure): Refused {
 }
 
 function replyToBodyFailure(requestId: string, failure: BodyFailure): { readonly reply: LocalReply; readonly reason: string } {
+  const refused = (status: number, cause: Cause) => ({ reply: refusal(status, requestId, cause, { close: true }), reason: cause.reason });
   switch (failure.kind) {
     case "too-large":
-      return { reply: refusal(413, requestId, `body larger than ${failure.limitBytes} bytes`, { close: true }), reason: "body-too-large" };
+      return refused(413, { error: `body larger than ${failure.limitBytes} bytes`, reason: "body-too-large" });
     case "malformed":
-      return { reply: refusal(400, requestId, "malformed body", { close: true }), reason: "body-malformed" };
+      return refused(400, { error: "malformed body", reason: "body-malformed" });
     case "timeout":
-      return { reply: refusal(408, requestId, "body did not arrive in time", { close: true }), reason: "body-timeout" };
-    case "busy":
-      return { reply: unavailable(requestId, "busy", HOST_RETRY_SECONDS), reason: "body-memory-full" };
+      return refused(408, { error: "body did not arrive in time", reason: "body-timeout" });
+    case "busy": {
+      const cause = { error: "busy", reason: "body-memory-full" };
+      return { reply: unavailable(requestId, cause, HOST_RETRY_SECONDS), reason: cause.reason };
+    }
     case "client-gone":
-      return { reply: refusal(400, requestId, "client gone", { close: true }), reason: "client-gone" };
+      return refused(400, { error: "client gone", reason: "client-gone" });
     default:
       return unreachable(failure);
   }

@@ -4,7 +4,6 @@ import { connect, type Socket } from "node:net";
 import { makeFakeLog } from "../../../test/fakes/log.ts";
 import { openOwnSocket } from "../../adapters/service/listening-socket.ts";
 import { NO_MODULES } from "../../core/modules/policy-chain.ts";
-import type { Redirector } from "../../core/ports.ts";
 import { err, ok } from "../../core/result.ts";
 import { UNKNOWN_GUARDS } from "../policy/guards.ts";
 import { makeStopSteps } from "../stop-steps.ts";
@@ -13,8 +12,8 @@ import { makeServe } from "./serve.ts";
 const FAILURE = { kind: "map-failed", message: "scripted" } as const;
 
 /** Every connection came straight to the listener, from an ordinary user. */
-const redirector: Redirector & { readonly kernelProcessId: number } = {
-  ...{ kernelProcessId: process.pid, pinsExecutable: true, notPinned: "not wanted" },
+const redirector: Parameters<typeof makeServe>[0]["redirector"] = {
+  ...{ kernelProcessId: process.pid, pinsExecutable: true, unpinnedReason: undefined, notPinned: "not wanted" },
   setEndpoint: () => err(FAILURE),
   originOf: () => ok({ kind: "direct", realUid: 1000 }),
   counters: () => err(FAILURE),
@@ -50,11 +49,13 @@ function set() {
     monotonicMs: () => performance.now(),
     snapshot: () => ({ epoch: 0, guards: UNKNOWN_GUARDS, modules: NO_MODULES, channel: { kind: "unknown" } }),
     hostDate: () => "",
+    accountOf: () => ({ userName: undefined, userGroups: [], doubts: [] }),
   });
   serve.ended.subscribe(["test", ({ requestId, reason, status }) => void heard.push([requestId, reason, status])]);
-  serve.headRefused.subscribe(["test", ({ peer, responseStatus }) => void heard.push([peer.address, responseStatus])]);
+  serve.headRefused.subscribe(["test", ({ peer, userId, caller, status }) => void heard.push([peer.address, userId, caller, status])]);
+  serve.headMalformed.subscribe(["test", () => void heard.push("malformed")]);
   serve.connectionRefused.subscribe(["test", (refused) => void heard.push(refused)]);
-  const open = () => serve.open({ answerLocally: () => undefined, hashWanted: () => false });
+  const open = () => serve.open({ answerLocally: () => undefined, namesWanted: () => false, hashWanted: () => false });
   return { serve, stops, heard, open, port: portOf(socket.descriptor) };
 }
 
@@ -102,11 +103,11 @@ describe("makeServe", () => {
     await stops.stop();
   });
 
-  test("tells of a head that is no request, which is none", async () => {
+  test("T-193: tells of a head that is no request at once, and then whose it was", async () => {
     const { serve, stops, heard, open, port } = set();
     open();
     expect(await send(port, "nonsense\r\n\r\n")).toStartWith("HTTP/1.1 400 ");
-    expect([serve.requests(), heard]).toEqual([0, [["127.0.0.1", 400]]]);
+    expect([serve.requests(), heard]).toEqual([0, ["malformed", ["127.0.0.1", 1000, undefined, 400]]]);
     await stops.stop();
   });
 

@@ -1,6 +1,7 @@
 // Says by name which programs are in effect at a cgroup, for people. Reads only.
 
 import { closeSync } from "node:fs";
+import { describeBlocker, findBlocker } from "../../adapters/ebpf/blocker.ts";
 import { openCgroup } from "../../adapters/ebpf/cgroup.ts";
 import { KernelObjects } from "../../adapters/ebpf/kernel-objects.ts";
 import { PROGRAMS } from "../../adapters/ebpf/layout.ts";
@@ -26,7 +27,9 @@ export function readAttachedPrograms(cgroupPath: string): Result<readonly HookFa
       const ids = kernel.value.effectivePrograms(cgroup.value, attachType);
       if (!ids.ok) return err(ids.error);
       const programs = ids.value.map((id) => ({ id, name: kernel.value.programName(id) }));
-      found.push({ hook: name.slice(name.indexOf("_") + 1), ours: name.slice(0, NAME_CHARACTERS), programs });
+      const blocker = findBlocker(kernel.value, cgroupPath, attachType);
+      const blocked = blocker === undefined ? undefined : describeBlocker(blocker);
+      found.push({ hook: name.slice(name.indexOf("_") + 1), ours: name.slice(0, NAME_CHARACTERS), blocked, programs });
     }
     return ok(found);
   } finally {

@@ -7,7 +7,7 @@ export interface KernelFacts {
   readonly release: string;
   /** As uname -m says it. */
   readonly machine: string;
-  readonly hasBtf: boolean;
+  readonly btf: { readonly kind: "readable" | "missing" } | { readonly kind: "unreadable"; readonly why: string };
   /** /sys/kernel/security/lockdown, such as `none [integrity] confidentiality`; undefined when there is none. */
   readonly lockdown: string | undefined;
   /** Mount point of the root of the cgroup2 hierarchy, or why there is none, in words. */
@@ -65,16 +65,18 @@ function checkMachine(machine: string): Finding {
     : broken("machine", machine, "the agent runs on x86_64 and aarch64 only");
 }
 
-function checkBtf({ hasBtf, lockdown }: KernelFacts): Finding {
+function checkBtf({ btf, lockdown }: KernelFacts): Finding {
   const advice = "executables and effective user ids of callers stay unknown, so rules that name them never match; boot a kernel with BTF";
-  if (!hasBtf) return doubtful("btf", "no /sys/kernel/btf/vmlinux", advice);
+  if (btf.kind === "missing") return doubtful("btf", "no /sys/kernel/btf/vmlinux", advice);
+  if (btf.kind === "unreadable")
+    return doubtful("btf", btf.why, "executables and effective user ids of callers stay unknown, so rules that name them never match");
   if (lockdown?.includes("[confidentiality]") === true)
     return doubtful(
       "btf",
       "kernel lockdown is in mode confidentiality",
       "programs may not read kernel fields in it: boot with lockdown=integrity",
     );
-  return fine("btf", "/sys/kernel/btf/vmlinux is there");
+  return fine("btf", "/sys/kernel/btf/vmlinux can be read");
 }
 
 function checkCgroup({ cgroup, cgroup1Controllers }: KernelFacts): readonly Finding[] {

@@ -7,6 +7,8 @@ export interface HookFacts {
   readonly hook: string;
   /** Name of our program there, as the kernel keeps it (15 characters). */
   readonly ours: string;
+  /** What keeps ours from being attached, and what to do; undefined: nothing. */
+  readonly blocked?: { readonly found: string; readonly advice: string } | undefined;
   /** Programs in effect at the cgroup, in the order in which they run. */
   readonly programs: readonly { readonly id: number; readonly name: string }[];
 }
@@ -15,6 +17,8 @@ export interface HookFacts {
 export function checkPrograms(cgroupPath: string, hooks: readonly HookFacts[] | string): readonly Finding[] {
   if (typeof hooks === "string")
     return [doubtful("programs", `cannot ask for the programs at ${cgroupPath}: ${hooks}`, "run doctor as root")];
+  const blocked = hooks.flatMap((hook) => (hook.blocked === undefined ? [] : [hook.blocked]));
+  if (blocked.length > 0) return blocked.map(({ found, advice }) => broken("programs", found, advice));
   const missing = hooks.filter(({ ours, programs }) => !programs.some(({ name }) => name === ours));
   if (missing.length === hooks.length)
     return [broken("programs", `none of ours is attached to ${cgroupPath}`, "nothing is redirected: start the agent")];

@@ -38,7 +38,7 @@ describe("checkKernel", () => {
   const good: KernelFacts = {
     release: "6.8.0-1018-azure",
     machine: "x86_64",
-    hasBtf: true,
+    btf: { kind: "readable" },
     lockdown: "none [integrity] confidentiality",
     cgroup: { ok: true, path: "/sys/fs/cgroup" },
     cgroup1Controllers: [],
@@ -53,7 +53,8 @@ describe("checkKernel", () => {
     ["kernel-version", { release: "4.20" }, "fail"],
     ["kernel-version", { release: "unknown" }, "warn"],
     ["machine", { machine: "riscv64" }, "fail"],
-    ["btf", { hasBtf: false }, "warn"],
+    ["btf", { btf: { kind: "missing" } }, "warn"],
+    ["btf", { btf: { kind: "unreadable", why: "cannot read it" } }, "warn"],
     ["btf", { lockdown: "none integrity [confidentiality]" }, "warn"],
     ["cgroup2", { cgroup: { ok: false, why: "no mount of type cgroup2" } }, "fail"],
     ["cgroup2", { cgroup1Controllers: ["cpu", "net_cls"] }, "warn"],

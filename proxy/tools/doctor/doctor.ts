@@ -3,7 +3,7 @@
 import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { findCgroupRoot } from "../../adapters/ebpf/cgroup.ts";
-import { Libbpf } from "../../adapters/ebpf/libbpf.ts";
+import { describeBtfError, KERNEL_BTF, Libbpf } from "../../adapters/ebpf/libbpf.ts";
 import { type LoadedConfig, readConfigFile } from "../../adapters/storage/config-file.ts";
 import { readRuleFile } from "../../adapters/storage/rule-file.ts";
 import { STATUS_FILE_NAME } from "../../adapters/storage/status-file.ts";
@@ -21,7 +21,7 @@ import { readListenerOwner } from "../status/listener-owner.ts";
 import { ask, askHealth } from "./ask-system.ts";
 import { readAttachedPrograms } from "./attached-programs.ts";
 import { checkEach, checkFile, checkRuleFile } from "./check-files.ts";
-import { checkKernel } from "./check-kernel.ts";
+import { checkKernel, type KernelFacts } from "./check-kernel.ts";
 import { checkNetwork } from "./check-network.ts";
 import { checkPrograms } from "./check-programs.ts";
 import { checkStatus } from "./check-status.ts";
@@ -70,7 +70,7 @@ async function examineKernel(): Promise<readonly Finding[]> {
   return checkKernel({
     release: release(),
     machine: machine?.stdout.trim() ?? process.arch,
-    hasBtf: lookAt("/sys/kernel/btf/vmlinux").kind === "file",
+    btf: readBtf(libbpf),
     lockdown: readSmallText("/sys/kernel/security/lockdown"),
     cgroup: cgroup.ok ? { ok: true, path: cgroup.value } : { ok: false, why: cgroup.error.message },
     cgroup1Controllers: mounts.flatMap(([, , type, tags]) => (type === "cgroup" ? (tags?.split(",") ?? []) : [])),
@@ -78,6 +78,12 @@ async function examineKernel(): Promise<readonly Finding[]> {
     libbpfTrouble: libbpf.ok ? undefined : libbpf.error.message,
     isRoot: process.geteuid?.() === 0,
   });
+}
+
+function readBtf(libbpf: ReturnType<typeof Libbpf.open>): KernelFacts["btf"] {
+  if (lookAt(KERNEL_BTF).kind !== "file") return { kind: "missing" };
+  const why = libbpf.ok ? describeBtfError(libbpf.value.readKernelBtf()) : undefined;
+  return why === undefined ? { kind: "readable" } : { kind: "unreadable", why };
 }
 
 function examinePrograms(config: Config): readonly Finding[] {

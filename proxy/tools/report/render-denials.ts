@@ -89,7 +89,7 @@ function cellsOf(entry: DenialStatusEntry, older: boolean): readonly string[] {
     lastSeen.replace("T", " ").replace(/\.[0-9]+Z$/, "Z") || "-",
     userName || "(unknown)",
     processFullPath || "(unknown)",
-    `${endpoint} ${exampleMethod} ${exampleUrl}`,
+    `${endpoint} ${exampleMethod === "" ? "a head that is no request" : `${exampleMethod} ${exampleUrl}`}`,
     `${reason}${rule === "" ? "" : `: ${rule}`}${older ? " (older rules)" : ""}`,
   ].map(escapeForTerminal);
 }

@@ -47,12 +47,14 @@ export interface StatusResult {
 /** Asks once, and with a wait again until the agent has finished or the time is over. Whatever is not ready has a reason in words. */
 export async function findStatus(waitSeconds: number, ports: StatusPorts): Promise<StatusResult> {
   const waitMs = waitSeconds * 1000;
+  // Who does not wait asks how it is now. Who waits asks for a word of the host from after its start: the VM may have got an owner since.
+  const tick = () => (waitSeconds === 0 ? 0n : startTick(ports));
   let notify = true;
   let trouble: string | undefined;
   do {
     const limitMs = attemptLimitMs(waitMs, ports.monotonicMs(), trouble === undefined);
     if (limitMs === undefined) break;
-    const answer = await ports.ask({ tick: startTick(ports), notify, limitMs });
+    const answer = await ports.ask({ tick: tick(), notify, limitMs });
     if (answer.ok) {
       const { finished, errorMessage } = answer.value;
       if (finished && errorMessage === "") return { exitCode: STATUS_EXIT.ready, line: "" };
