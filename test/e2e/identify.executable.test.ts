@@ -136,10 +136,13 @@ describe("the executable is unknown", () => {
 
   test("when the kernel could not record start time or executable", async () => {
     const record = pinnedRecord(await shop.start([shop.program("prog"), "60"]));
-    for (const lacking of [{ startTimeNs: undefined }, { executable: undefined }]) {
+    for (const [lacking, reason] of [
+      [{ startTimeNs: undefined }, "no BTF"],
+      [{ executable: undefined }, "a kernel thread"],
+    ] as const) {
       const found = await programIn({ ...record, ...lacking });
       expect(found).toMatchObject({ path: undefined, commandLine: "" });
-      expect(found.doubts[0]).toContain("no BTF");
+      expect(found.doubts[0]).toContain(reason);
     }
   });
 

@@ -5,7 +5,6 @@ import type { RequestRecord } from "../../host-simulator/host-model.ts";
 import { walkTrail } from "../../proxy/tools/audit/read-trail.ts";
 
 /** How the agent says that something about a process was not known within its limits. */
-const LATE = "could not be read in time";
 
 /** One process of the fuzzer. */
 export interface SeamProcess {
@@ -40,7 +39,7 @@ export interface TrailFindings {
   readonly mismatches: readonly string[];
   /** Why processes were refused what is theirs, and how often. */
   readonly refusals: Readonly<Record<string, number>>;
-  /** Those refused because the machine was too busy to tell about them within the agent's limits: none of the above. */
+  /** Requests answered 503, because the machine was too busy to tell in time who asks. */
   readonly late: number;
 }
 
@@ -61,7 +60,7 @@ export function checkTrail(folder: string, processes: readonly SeamProcess[]): T
         sender?.uid === userId && sender.pid === processId && (processFullPath === undefined || processFullPath === sender.path);
       if (!isSender)
         mismatches.push(`${record.target} (${record.status}): decided as user ${userId}, process ${processId}, ${processFullPath}`);
-      else if (record.event === "request-denied" && query.get("seam") === from && doubts.some((doubt) => doubt.endsWith(LATE))) late += 1;
+      else if (record.reason === "caller-late") late += 1;
       else if (record.event === "request-denied" && query.get("seam") === from) {
         const why = `${record.reason}: ${doubts.join("; ") || "no doubts"}`;
         refusals[why] = (refusals[why] ?? 0) + 1;

@@ -111,7 +111,14 @@ export function makeIdentify(options: IdentifyOptions): Identify {
     // Started first: the account database may take its time while the process is looked at.
     const asked = accountOf(record.realUid, namesWanted(endpoint));
     const cgroupAsked = readCgroupPath(record, cgroupPathOf);
-    const ways = { ...lanes, kernelNumbersOf, hash: wantsHash() ? hash : undefined };
+    let late = false;
+    const noticeLate = () => {
+      late = true;
+    };
+    const ways = {
+      ...{ commandLine: lanes.commandLine, file: noticing(lanes.file, noticeLate), proc: noticing(lanes.proc, noticeLate) },
+      ...{ kernelNumbersOf, hash: wantsHash() ? hash : undefined },
+    };
     const program = foreign === undefined ? await readProgram(record, ways, options.unpinnedReason) : unknownProgram(foreign);
     const cgroup = await cgroupAsked;
     const account = await asked;
@@ -130,7 +137,19 @@ export function makeIdentify(options: IdentifyOptions): Identify {
       clientAddress: peer.address,
       clientPort: peer.port,
     };
-    return { endpoint, claims, record, doubts: [...program.doubts, ...cgroup.doubts, ...account.doubts] };
+    const doubts = [...program.doubts, ...cgroup.doubts, ...account.doubts];
+    return { endpoint, claims, record, doubts, ...(late ? { late } : {}) };
+  };
+}
+
+/** The same lane, whose calls that bring nothing in time are noticed. */
+function noticing(lane: Lane, notice: () => void): Lane {
+  return {
+    async run(userId, start, tooLate) {
+      const result = await lane.run(userId, start, tooLate);
+      if (!result.ok) notice();
+      return result;
+    },
   };
 }
 

@@ -39,6 +39,7 @@ const CLASS_OF_REASON: ReadonlyMap<string, RequestClass> = new Map([
   ["malformed-head", "malformed"],
   ["not-redirected", "caller-unknown"],
   ["record-lost", "caller-unknown"],
+  ["caller-late", "caller-unknown"],
   ["no-key", "no-key"],
   ["host-unreachable", "host"],
   ["host-silent", "host"],

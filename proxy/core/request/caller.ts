@@ -65,4 +65,6 @@ export interface Caller {
   readonly record: AuditRecord;
   /** Why executable or names are unknown, in words for the log; empty when all is known. */
   readonly doubts: readonly string[];
+  /** A fact was not there in time: this machine or a file system is busy. Another try may find it. */
+  readonly late?: boolean;
 }

@@ -183,6 +183,29 @@ describe("handleRequest", () => {
     expect(await outcome({ lookup })).toEqual([status, 0, reason]);
   });
 
+  describe("a caller of whom a fact was not there in time", () => {
+    const late: CallerLookup = {
+      kind: "identified",
+      caller: { ...caller("imds"), late: true, doubts: ["the start time could not be read in time"] },
+    };
+
+    test("is asked to come again where the rules deny what is known of it", async () => {
+      const { exchange, end } = await handle({ lookup: late, snapshot: snapshotOf("enforce", DENY) });
+      expect([exchange.answers[0]?.status, end.event, end.reason, end.detail]).toEqual([
+        503,
+        "request-failed",
+        "caller-late",
+        "the start time could not be read in time",
+      ]);
+      expect(exchange.forwarded).toEqual([]);
+    });
+
+    test("is served where the rules allow it all the same, and in audit", async () => {
+      expect((await outcome({ lookup: late })).slice(1)).toEqual([1, "granted"]);
+      expect((await outcome({ lookup: late, snapshot: snapshotOf("audit", DENY) })).slice(1)).toEqual([1, "not-granted"]);
+    });
+  });
+
   test.each([
     [{ method: "TRACE" }, 405, "method-not-allowed"],
     [{ method: "get" }, 405, "method-not-allowed"],

@@ -259,6 +259,18 @@ function decide(snapshot: Snapshot, caller: Caller, exchange: Exchange, requestI
     ? { verdict: exemptVerdict(guard), outcomes: NO_MODULES }
     : evaluate(snapshot, request, caller, exchange, clock);
   const permit = permitFor(line, verdict, guard.mode);
+  // Denied for want of a fact that was not there in time: not what the rules say of this caller, so it is asked to come again.
+  if (permit === undefined && caller.late === true)
+    return {
+      kind: "refused",
+      event: "request-failed",
+      reply: unavailable(requestId, { error: "caller not identified in time, try again", reason: "caller-late" }, HOST_RETRY_SECONDS),
+      reason: "caller-late",
+      detail: caller.doubts.join("; "),
+      verdict,
+      request,
+      modules,
+    };
   if (permit === undefined)
     return {
       kind: "refused",
