@@ -49,7 +49,7 @@ export interface RunOptions {
 
 /** Tests do not keep a processor busy: they wait for processes, timers and disks. */
 export function defaultLanes(): number {
-  return Math.ceil(availableParallelism() * 1.5);
+  return Math.ceil(availableParallelism() * 2);
 }
 
 /** One job for each test file of the folders; those of {@link SANDBOX_TESTS} in sandboxes. */

@@ -2,7 +2,7 @@
 // line "N passed, N failed". With words as arguments, only the test files whose path holds one of them.
 //
 //   bun scripts/test.ts [--lanes N] [--rounds N] [WORD...]
-//     --lanes   how many files run at a time; default: one and a half per processor
+//     --lanes   how many files run at a time; default: two per processor
 //     --rounds  runs the tests so many times, to find those that fail now and then; stops after a round with a failure
 
 import { parseArgs } from "node:util";
