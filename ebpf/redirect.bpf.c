@@ -564,14 +564,7 @@ static __always_inline bool goes_to_listener(const struct bpf_sock_ops *ctx, con
  */
 static __always_inline void publish(struct bpf_sock_ops *ctx, struct settings *config)
 {
-	struct handshake handshake = {
-		.netns_cookie = bpf_get_netns_cookie(ctx),
-		.client_address_be = ctx->local_ip4,
-		.listener_address_be = ctx->remote_ip4,
-		.client_sequence = ctx->snd_una,
-		.listener_sequence = ctx->rcv_nxt,
-		.client_port = ctx->local_port,
-	};
+	struct handshake handshake = {};
 	struct bpf_sock *sk = ctx->sk;
 	struct origin *origin;
 	__u32 uid;
@@ -582,6 +575,12 @@ static __always_inline void publish(struct bpf_sock_ops *ctx, struct settings *c
 	origin = bpf_sk_storage_get(&origins, sk, NULL, 0);
 	if (!origin || origin->state != ORIGIN_CONNECTING)
 		return;
+	handshake.netns_cookie = bpf_get_netns_cookie(ctx);
+	handshake.client_address_be = ctx->local_ip4;
+	handshake.listener_address_be = ctx->remote_ip4;
+	handshake.client_sequence = ctx->snd_una;
+	handshake.listener_sequence = ctx->rcv_nxt;
+	handshake.client_port = ctx->local_port;
 	uid = origin->record.real_uid;
 	if (!take_share(uid)) {
 		__u64 one = 1, *refused = bpf_map_lookup_elem(&throttled, &uid);
@@ -609,22 +608,22 @@ static __always_inline void publish(struct bpf_sock_ops *ctx, struct settings *c
 /* The listener's half exists, and accept(2) has not returned it: it gets the record of the client whose handshake made it. */
 static __always_inline void bind_record(struct bpf_sock_ops *ctx, struct settings *config)
 {
-	struct handshake handshake = {
-		.netns_cookie = bpf_get_netns_cookie(ctx),
-		.client_address_be = ctx->remote_ip4,
-		.listener_address_be = ctx->local_ip4,
-		.client_sequence = ctx->rcv_nxt,
-		.listener_sequence = ctx->snd_nxt,
-		.client_port = bpf_ntohl(ctx->remote_port),
-	};
+	struct handshake handshake = {};
 	struct bpf_sock *sk = ctx->sk;
 	__u32 uid, entered_index = QUEUE_ENTERED;
 	struct audit_record *record;
 	__u64 *entered;
 	bool redirected;
 
+	/* Every TCP connection that this machine accepts comes by: for those that are not ours this is all it costs. */
 	if (ctx->local_port != config->listener_port || !sk)
 		return;
+	handshake.netns_cookie = bpf_get_netns_cookie(ctx);
+	handshake.client_address_be = ctx->remote_ip4;
+	handshake.listener_address_be = ctx->local_ip4;
+	handshake.client_sequence = ctx->rcv_nxt;
+	handshake.listener_sequence = ctx->snd_nxt;
+	handshake.client_port = bpf_ntohl(ctx->remote_port);
 	record = bpf_map_lookup_elem(&records, &handshake);
 	if (!record)
 		return;
